@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is computed from a catalog's features and kept with it: projections and indexes. */
+#ifndef IMGSIM_DERIVE_H
+#define IMGSIM_DERIVE_H
+
+#include <imgsim/catalog.h>
+#include <imgsim/index.h>
+#include <imgsim/projector.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Settings of a derived projection; fill with imgsim_projection_options_init(). Since 0.1. */
+typedef struct imgsim_projection_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** Feature to project, float rows; NULL: "embedding". */
+    const char *source;
+    /** Name of the new feature; NULL: source + "-pca" + dimension. */
+    const char *name;
+    /** Whitening, threads, ...; NULL for the defaults. */
+    const imgsim_projector_options *projector;
+    /** Told about the phases "fit" and "transform"; non-zero stops (optional). */
+    imgsim_progress_callback progress;
+    void *user_data;
+    /** Components, 1 to the source's dimension. Default 128. */
+    uint32_t dimension;
+    uint32_t reserved;
+} imgsim_projection_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_projection_options_init(imgsim_projection_options *options,
+                                                        size_t struct_size);
+
+/**
+ * Fit a PCA on a feature of all images and store the projected rows as a feature of its own. Its projector
+ * is kept beside them (features/NAME.pca.ims), so that query images are projected too.
+ *
+ * @param options        NULL for the defaults
+ * @param out_projector  NULL, or returned: release with imgsim_projector_free()
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_NOT_READY (fewer images than
+ *         components); IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_derive_projection(imgsim_catalog *catalog,
+                                                  const imgsim_projection_options *options,
+                                                  imgsim_projector **out_projector);
+
+/**
+ * Build an index of a feature and store it (indexes/NAME.METRIC.ims). Does nothing when the stored one is of the same settings
+ * and fresh.
+ *
+ * @param feature    NULL: the projection of "embedding" if there is one, else "embedding", else "hash"
+ * @param options    dimension is filled in; metric IMGSIM_METRIC_DEFAULT means the feature's; NULL for the defaults
+ * @param out_index  NULL, or returned: release with imgsim_index_free()
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_UNSUPPORTED; IMGSIM_ERROR_CANCELLED;
+ *         IMGSIM_ERROR_NO_SPACE. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_derive_index(imgsim_catalog *catalog,
+                                             const char *feature,
+                                             const imgsim_index_options *options,
+                                             imgsim_index **out_index);
+
+/**
+ * After a scan: project the rows of new images with the stored projectors (projections whose source changed as a whole
+ * are dropped), and remove index files that are stale. Since 0.1.
+ *
+ * @param out_changes  NULL, or how many derived things were brought up to date or dropped
+ */
+IMGSIM_API imgsim_status imgsim_derive_refresh(imgsim_catalog *catalog, size_t *out_changes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole public API of libimgsim. */
+#ifndef IMGSIM_H
+#define IMGSIM_H
+
+#include <imgsim/base.h>
+#include <imgsim/catalog.h>
+#include <imgsim/derive.h>
+#include <imgsim/extractor.h>
+#include <imgsim/image.h>
+#include <imgsim/index.h>
+#include <imgsim/metric.h>
+#include <imgsim/projector.h>
+#include <imgsim/query.h>
+#include <imgsim/scan.h>
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From folders to a catalog: walk, decode once, extract, store; run again to resume or refresh. */
+#ifndef IMGSIM_SCAN_H
+#define IMGSIM_SCAN_H
+
+#include <imgsim/catalog.h>
+#include <imgsim/extractor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Settings of a scan; fill with imgsim_scan_options_init(). Since 0.1. */
+typedef struct imgsim_scan_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /**
+     * extractor_count extractors, borrowed during the scan; NULL with count 0: the colour histogram and the
+     * perceptual hash with default settings. A feature is named after its extractor; images that lack one are decoded again.
+     */
+    const imgsim_extractor *const *extractors;
+    size_t extractor_count;
+    /** Limits of decoding, NULL for the defaults; min_side 0 means what the extractors need. */
+    const imgsim_image_options *image_options;
+    /** Told about progress; non-zero stops within 200 ms and keeps what is finished (optional). */
+    imgsim_progress_callback progress;
+    void *user_data;
+    /** Threads that decode, 0 for one per processor (default). */
+    uint32_t threads;
+    /** Images per transaction, 1 to 10000. Default 500. */
+    uint32_t transaction_size;
+    /** Shorter side in pixels to which decoding may be reduced; 0 decodes in full. Default 256. */
+    uint32_t min_side;
+    /** Non-zero: also files and folders whose name begins with a dot. Default 0. */
+    int32_t include_hidden;
+    /** Non-zero: follow symbolic links to folders, each folder once. Default 0. */
+    int32_t follow_links;
+    /** Non-zero: read every file again, even if size and time are as before. Default 0. */
+    int32_t recheck;
+} imgsim_scan_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t struct_size);
+
+/** What a scan did; zero it, set struct_size. Since 0.1. */
+typedef struct imgsim_scan_report {
+    /** sizeof(imgsim_scan_report). */
+    size_t struct_size;
+    /** Files seen below the given paths. */
+    uint64_t seen;
+    /** Of these: known before, unchanged, not opened. */
+    uint64_t unchanged;
+    /** New images stored. */
+    uint64_t added;
+    /** Images whose content changed, or which lacked a feature, decoded again. */
+    uint64_t refreshed;
+    /** Images found again under another path. */
+    uint64_t moved;
+    /** Files skipped, by whatever reason. */
+    uint64_t skipped;
+    /** Files that failed, crashed or took too long. */
+    uint64_t failed;
+    /** Files known before that are gone now. */
+    uint64_t missing;
+    /** Bytes read. */
+    uint64_t bytes;
+    double seconds;
+} imgsim_scan_report;
+
+/**
+ * Bring a catalog up to date with folders and files.
+ *
+ * Files known and unchanged (size and time) are not opened. Others are read once, hashed, decoded once, and every
+ * extractor gets the same pixels. Rows are synced before the transaction that names them; whatever was
+ * committed survives a kill at any moment and is not done again.
+ *
+ * @param paths       path_count folders or files
+ * @param path_count  at least 1
+ * @param options     NULL for the defaults
+ * @param out_report  NULL, or filled also when the scan was cancelled
+ *
+ * @return IMGSIM_OK, also when single files failed; IMGSIM_ERROR_NOT_FOUND (a path);
+ *         IMGSIM_ERROR_BUSY (another scan writes to this catalog; the text says which process);
+ *         IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO;
+ *         IMGSIM_ERROR_INVALID_ARGUMENT (two extractors of one name, a feature of this name with another
+ *         shape or settings: the text says how to replace it). Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_scan(imgsim_catalog *catalog,
+                                     const char *const *paths,
+                                     size_t path_count,
+                                     const imgsim_scan_options *options,
+                                     imgsim_scan_report *out_report);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* To be written. */
+typedef int ims_unused_matrix_c;

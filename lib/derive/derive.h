@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding the projectors and indexes that are stored with a catalog, and whether they are fresh. */
+#ifndef IMS_DERIVE_H
+#define IMS_DERIVE_H
+
+#include <imgsim/derive.h>
+
+#include "core/status.h"
+
+/* The projector that made a feature; NOT_FOUND if the feature is no projection; CORRUPT if its fingerprint is another. */
+imgsim_status ims_derive_open_projector(const imgsim_catalog *catalog,
+                                        const char *feature,
+                                        imgsim_projector **out_projector);
+
+/*
+ * The stored index of a feature and metric, if there is one that is fresh: made from this feature's rows (fingerprint) and
+ * holding every image in state OK that has a row. *out_index is NULL, with IMGSIM_OK, if not.
+ */
+imgsim_status ims_derive_open_index(const imgsim_catalog *catalog,
+                                    const char *feature,
+                                    int32_t metric,
+                                    imgsim_index **out_index);
+
+#endif
