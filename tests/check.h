@@ -18,60 +18,66 @@
         }                                                                           \
     } while (0)
 
-#define CHECK_OK(call)                                                         \
-    do {                                                                       \
-        imgsim_status check_status = (call);                                   \
-        if (check_status != IMGSIM_OK) {                                       \
-            fprintf(stderr, "%s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #call, \
-                    imgsim_status_name(check_status), imgsim_last_error());    \
-            exit(1);                                                           \
-        }                                                                      \
+#define CHECK_OK(call)                                                     \
+    do {                                                                   \
+        imgsim_status check_status = (call);                               \
+        if (check_status != IMGSIM_OK) {                                   \
+            fprintf(                                                       \
+                stderr, "%s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #call, \
+                imgsim_status_name(check_status), imgsim_last_error());    \
+            exit(1);                                                       \
+        }                                                                  \
     } while (0)
 
 /* The call must fail with this status, and its text must contain `word`. */
-#define CHECK_FAILS(call, status, word)                                                        \
+#define CHECK_FAILS(call, status, word)                                                           \
+    do {                                                                                          \
+        imgsim_status check_status = (call);                                                      \
+        if (check_status != (status)) {                                                           \
+            fprintf(                                                                              \
+                stderr, "%s:%d: %s: got %s, expected %s\n", __FILE__, __LINE__, #call,            \
+                imgsim_status_name(check_status), imgsim_status_name(status));                    \
+            exit(1);                                                                              \
+        }                                                                                         \
+        if (strstr(imgsim_last_error(), (word)) == NULL) {                                        \
+            fprintf(                                                                              \
+                stderr, "%s:%d: %s: \"%s\" does not mention \"%s\"\n", __FILE__, __LINE__, #call, \
+                imgsim_last_error(), (word));                                                     \
+            exit(1);                                                                              \
+        }                                                                                         \
+    } while (0)
+
+#define CHECK_EQUAL(a, b)                                                                      \
     do {                                                                                       \
-        imgsim_status check_status = (call);                                                   \
-        if (check_status != (status)) {                                                        \
-            fprintf(stderr, "%s:%d: %s: got %s, expected %s\n", __FILE__, __LINE__, #call,     \
-                    imgsim_status_name(check_status), imgsim_status_name(status));             \
-            exit(1);                                                                           \
-        }                                                                                      \
-        if (strstr(imgsim_last_error(), (word)) == NULL) {                                     \
-            fprintf(stderr, "%s:%d: %s: \"%s\" does not mention \"%s\"\n", __FILE__, __LINE__, \
-                    #call, imgsim_last_error(), (word));                                       \
+        long long check_a = (long long)(a), check_b = (long long)(b);                          \
+        if (check_a != check_b) {                                                              \
+            fprintf(                                                                           \
+                stderr, "%s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__, #a, check_a, \
+                check_b);                                                                      \
             exit(1);                                                                           \
         }                                                                                      \
     } while (0)
 
-#define CHECK_EQUAL(a, b)                                                                          \
+#define CHECK_NEAR(a, b, tolerance)                                                              \
+    do {                                                                                         \
+        double check_a = (a), check_b = (b);                                                     \
+        if (!(fabs(check_a - check_b) <= (tolerance))) {                                         \
+            fprintf(                                                                             \
+                stderr, "%s:%d: %s is %.17g, expected %.17g\n", __FILE__, __LINE__, #a, check_a, \
+                check_b);                                                                        \
+            exit(1);                                                                             \
+        }                                                                                        \
+    } while (0)
+
+#define CHECK_TEXT(a, b)                                                                           \
     do {                                                                                           \
-        long long check_a = (long long)(a), check_b = (long long)(b);                              \
-        if (check_a != check_b) {                                                                  \
-            fprintf(stderr, "%s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__, #a, check_a, \
-                    check_b);                                                                      \
+        const char *check_a = (a), *check_b = (b);                                                 \
+        if (strcmp(check_a, check_b) != 0) {                                                       \
+            fprintf(                                                                               \
+                stderr, "%s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__, #a, check_a, \
+                check_b);                                                                          \
             exit(1);                                                                               \
         }                                                                                          \
-    } while (0)
-
-#define CHECK_NEAR(a, b, tolerance)                                                         \
-    do {                                                                                    \
-        double check_a = (a), check_b = (b);                                                \
-        if (!(fabs(check_a - check_b) <= (tolerance))) {                                    \
-            fprintf(stderr, "%s:%d: %s is %.17g, expected %.17g\n", __FILE__, __LINE__, #a, \
-                    check_a, check_b);                                                      \
-            exit(1);                                                                        \
-        }                                                                                   \
-    } while (0)
-
-#define CHECK_TEXT(a, b)                                                                      \
-    do {                                                                                      \
-        const char *check_a = (a), *check_b = (b);                                            \
-        if (strcmp(check_a, check_b) != 0) {                                                  \
-            fprintf(stderr, "%s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__, #a, \
-                    check_a, check_b);                                                        \
-            exit(1);                                                                          \
-        }                                                                                     \
     } while (0)
 
 /* Folder of the real test photos, or NULL: the test then skips what needs them, saying so. */

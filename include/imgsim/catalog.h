@@ -52,8 +52,8 @@ typedef struct imgsim_catalog_options {
 } imgsim_catalog_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_catalog_options_init(imgsim_catalog_options *options,
-                                                     size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_catalog_options_init(imgsim_catalog_options *options, size_t struct_size);
 
 /**
  * Open a catalog.
@@ -66,9 +66,10 @@ IMGSIM_API imgsim_status imgsim_catalog_options_init(imgsim_catalog_options *opt
  *         IMGSIM_ERROR_CORRUPT (not a catalog of ours, damaged); IMGSIM_ERROR_UNSUPPORTED (made by a newer
  *         version); IMGSIM_ERROR_BUSY; IMGSIM_ERROR_IO; IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_open(const char *path,
-                                             const imgsim_catalog_options *options,
-                                             imgsim_catalog **out_catalog);
+IMGSIM_API imgsim_status imgsim_catalog_open(
+    const char *path,
+    const imgsim_catalog_options *options,
+    imgsim_catalog **out_catalog);
 
 /** Release a catalog; NULL is fine. Feature handles made from it stay valid. */
 IMGSIM_API void imgsim_catalog_free(imgsim_catalog *catalog);
@@ -90,8 +91,8 @@ IMGSIM_API uint64_t imgsim_catalog_get_image_count(const imgsim_catalog *catalog
  *
  * @param out_counts  IMGSIM_FILE_STATE_COUNT numbers, by state. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_count_states(const imgsim_catalog *catalog,
-                                                     uint64_t *out_counts);
+IMGSIM_API imgsim_status
+imgsim_catalog_count_states(const imgsim_catalog *catalog, uint64_t *out_counts);
 
 /** One file of a catalog. Only the library makes these; the texts are valid during the callback. Since 0.1. */
 typedef struct imgsim_file_info {
@@ -132,20 +133,22 @@ typedef int32_t (*imgsim_file_callback)(const imgsim_file_info *file, void *user
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_CORRUPT; IMGSIM_ERROR_IO
  */
-IMGSIM_API imgsim_status imgsim_catalog_visit_files(const imgsim_catalog *catalog,
-                                                    int32_t state,
-                                                    imgsim_file_callback callback,
-                                                    void *user_data);
+IMGSIM_API imgsim_status imgsim_catalog_visit_files(
+    const imgsim_catalog *catalog,
+    int32_t state,
+    imgsim_file_callback callback,
+    void *user_data);
 
 /**
  * Look one image up by its id and pass it to the callback once.
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such id, or dead). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_get_file(const imgsim_catalog *catalog,
-                                                 int64_t id,
-                                                 imgsim_file_callback callback,
-                                                 void *user_data);
+IMGSIM_API imgsim_status imgsim_catalog_get_file(
+    const imgsim_catalog *catalog,
+    int64_t id,
+    imgsim_file_callback callback,
+    void *user_data);
 
 /**
  * Find an image's id by UUID (36 characters) or by path (absolute, relative to the working folder, or as in
@@ -153,9 +156,8 @@ IMGSIM_API imgsim_status imgsim_catalog_get_file(const imgsim_catalog *catalog,
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_find(const imgsim_catalog *catalog,
-                                             const char *text,
-                                             int64_t *out_id);
+IMGSIM_API imgsim_status
+imgsim_catalog_find(const imgsim_catalog *catalog, const char *text, int64_t *out_id);
 
 /* ---- labels ---- */
 
@@ -165,9 +167,8 @@ IMGSIM_API imgsim_status imgsim_catalog_find(const imgsim_catalog *catalog,
  * @param label  1 to 255 bytes of UTF-8 without control characters
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_NOT_FOUND (id); IMGSIM_ERROR_BUSY. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_add_label(imgsim_catalog *catalog,
-                                                  int64_t id,
-                                                  const char *label);
+IMGSIM_API imgsim_status
+imgsim_catalog_add_label(imgsim_catalog *catalog, int64_t id, const char *label);
 
 /**
  * The same for many images in one transaction: all or nothing.
@@ -175,24 +176,25 @@ IMGSIM_API imgsim_status imgsim_catalog_add_label(imgsim_catalog *catalog,
  * @param ids     count ids
  * @param labels  count labels
  */
-IMGSIM_API imgsim_status imgsim_catalog_add_labels(imgsim_catalog *catalog,
-                                                   const int64_t *ids,
-                                                   const char *const *labels,
-                                                   size_t count);
+IMGSIM_API imgsim_status imgsim_catalog_add_labels(
+    imgsim_catalog *catalog,
+    const int64_t *ids,
+    const char *const *labels,
+    size_t count);
 
 /** Take a label from an image; not having it is fine. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_catalog_remove_label(imgsim_catalog *catalog,
-                                                     int64_t id,
-                                                     const char *label);
+IMGSIM_API imgsim_status
+imgsim_catalog_remove_label(imgsim_catalog *catalog, int64_t id, const char *label);
 
 /** Gets one label and how many images in state OK have it; non-zero ends the visit. Since 0.1. */
 typedef int32_t (*imgsim_label_callback)(const char *label, uint64_t image_count, void *user_data);
 
 /** Visit the labels in order of their bytes: all of them, or with id >= 0 those of one image. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_catalog_visit_labels(const imgsim_catalog *catalog,
-                                                     int64_t id,
-                                                     imgsim_label_callback callback,
-                                                     void *user_data);
+IMGSIM_API imgsim_status imgsim_catalog_visit_labels(
+    const imgsim_catalog *catalog,
+    int64_t id,
+    imgsim_label_callback callback,
+    void *user_data);
 
 /* ---- features ---- */
 
@@ -222,9 +224,10 @@ typedef struct imgsim_feature_info {
 typedef int32_t (*imgsim_feature_callback)(const imgsim_feature_info *feature, void *user_data);
 
 /** Visit the feature sets in the order in which they were made. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_catalog_visit_features(const imgsim_catalog *catalog,
-                                                       imgsim_feature_callback callback,
-                                                       void *user_data);
+IMGSIM_API imgsim_status imgsim_catalog_visit_features(
+    const imgsim_catalog *catalog,
+    imgsim_feature_callback callback,
+    void *user_data);
 
 /**
  * Map the rows of a feature set as committed when the catalog was opened or refreshed.
@@ -233,9 +236,10 @@ IMGSIM_API imgsim_status imgsim_catalog_visit_features(const imgsim_catalog *cat
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature; the text lists those there are);
  *         IMGSIM_ERROR_CORRUPT (a matrix is missing, shorter than the catalog says, or of other shape). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_open_features(const imgsim_catalog *catalog,
-                                                      const char *name,
-                                                      imgsim_features **out_features);
+IMGSIM_API imgsim_status imgsim_catalog_open_features(
+    const imgsim_catalog *catalog,
+    const char *name,
+    imgsim_features **out_features);
 
 /** Release a feature handle; NULL is fine. Its mapped rows are gone then. */
 IMGSIM_API void imgsim_features_free(imgsim_features *features);
@@ -261,11 +265,12 @@ IMGSIM_API const void *imgsim_features_get_rows(const imgsim_features *features)
  * @param out_size  bytes of out_rows
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (an id without a row); IMGSIM_ERROR_INVALID_ARGUMENT. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_features_read(const imgsim_features *features,
-                                              const int64_t *ids,
-                                              size_t id_count,
-                                              void *out_rows,
-                                              size_t out_size);
+IMGSIM_API imgsim_status imgsim_features_read(
+    const imgsim_features *features,
+    const int64_t *ids,
+    size_t id_count,
+    void *out_rows,
+    size_t out_size);
 
 /**
  * Mapped sparse rows of a histogram feature: row i has the entries offsets[i] to offsets[i] + lengths[i] - 1.
@@ -276,11 +281,12 @@ IMGSIM_API imgsim_status imgsim_features_read(const imgsim_features *features,
  * @param out_counts   its count, at least 1
  * @return IMGSIM_OK; IMGSIM_ERROR_UNSUPPORTED (not a histogram feature). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_features_get_sparse(const imgsim_features *features,
-                                                    const uint64_t **out_offsets,
-                                                    const uint32_t **out_lengths,
-                                                    const uint16_t **out_bins,
-                                                    const uint32_t **out_counts);
+IMGSIM_API imgsim_status imgsim_features_get_sparse(
+    const imgsim_features *features,
+    const uint64_t **out_offsets,
+    const uint32_t **out_lengths,
+    const uint16_t **out_bins,
+    const uint32_t **out_counts);
 
 /** A feature set of the host's or of a projection; zero it, set struct_size, fill it. Since 0.1. */
 typedef struct imgsim_feature_definition {
@@ -313,12 +319,13 @@ typedef struct imgsim_feature_definition {
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (also NaN or infinity in a row: the text names id and
  *         column); IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_put_features(imgsim_catalog *catalog,
-                                                     const imgsim_feature_definition *definition,
-                                                     const int64_t *ids,
-                                                     size_t id_count,
-                                                     const void *rows,
-                                                     size_t rows_size);
+IMGSIM_API imgsim_status imgsim_catalog_put_features(
+    imgsim_catalog *catalog,
+    const imgsim_feature_definition *definition,
+    const int64_t *ids,
+    size_t id_count,
+    const void *rows,
+    size_t rows_size);
 
 /** Drop a feature set and its files. Since 0.1. */
 IMGSIM_API imgsim_status imgsim_catalog_remove_features(imgsim_catalog *catalog, const char *name);
@@ -327,9 +334,8 @@ IMGSIM_API imgsim_status imgsim_catalog_remove_features(imgsim_catalog *catalog,
  * Write a feature set as two dense .npy files: PATH with one row per image in state OK that has one, and beside it
  * PATH with ".ids.npy" instead of ".npy", their ids as int64. Histograms become dense uint32. Replaced atomically. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_export_npy(const imgsim_catalog *catalog,
-                                                   const char *feature,
-                                                   const char *path);
+IMGSIM_API imgsim_status
+imgsim_catalog_export_npy(const imgsim_catalog *catalog, const char *feature, const char *path);
 
 /**
  * Write a table of all files as CSV (RFC 4180): id,uuid,path,directory,name,format,width,height,bytes,mtime_ns,
@@ -343,9 +349,8 @@ IMGSIM_API imgsim_status imgsim_catalog_export_csv(const imgsim_catalog *catalog
  * @param key    1 to 63 of [a-z0-9_.-]
  * @param value  NULL forgets the key
  */
-IMGSIM_API imgsim_status imgsim_catalog_set_setting(imgsim_catalog *catalog,
-                                                    const char *key,
-                                                    const char *value);
+IMGSIM_API imgsim_status
+imgsim_catalog_set_setting(imgsim_catalog *catalog, const char *key, const char *value);
 
 /**
  * Copy a remembered text.
@@ -354,10 +359,11 @@ IMGSIM_API imgsim_status imgsim_catalog_set_setting(imgsim_catalog *catalog,
  * @param value_size  its size
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_LIMIT (buffer too small). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_get_setting(const imgsim_catalog *catalog,
-                                                    const char *key,
-                                                    char *out_value,
-                                                    size_t value_size);
+IMGSIM_API imgsim_status imgsim_catalog_get_setting(
+    const imgsim_catalog *catalog,
+    const char *key,
+    char *out_value,
+    size_t value_size);
 
 /**
  * Check the catalog, its matrices and their agreement; reports each problem as a line.
@@ -365,10 +371,10 @@ IMGSIM_API imgsim_status imgsim_catalog_get_setting(const imgsim_catalog *catalo
  * @param callback  gets one line per problem; NULL for none
  * @return IMGSIM_OK (sound); IMGSIM_ERROR_CORRUPT (problems were found). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_catalog_verify(const imgsim_catalog *catalog,
-                                               void (*callback)(const char *problem,
-                                                                void *user_data),
-                                               void *user_data);
+IMGSIM_API imgsim_status imgsim_catalog_verify(
+    const imgsim_catalog *catalog,
+    void (*callback)(const char *problem, void *user_data),
+    void *user_data);
 
 #ifdef __cplusplus
 }

@@ -30,8 +30,8 @@ typedef struct imgsim_projection_options {
 } imgsim_projection_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_projection_options_init(imgsim_projection_options *options,
-                                                        size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_projection_options_init(imgsim_projection_options *options, size_t struct_size);
 
 /**
  * Fit a PCA on a feature of all images and store the projected rows as a feature of its own. Its projector
@@ -42,9 +42,10 @@ IMGSIM_API imgsim_status imgsim_projection_options_init(imgsim_projection_option
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_NOT_READY (fewer images than
  *         components); IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_derive_projection(imgsim_catalog *catalog,
-                                                  const imgsim_projection_options *options,
-                                                  imgsim_projector **out_projector);
+IMGSIM_API imgsim_status imgsim_derive_projection(
+    imgsim_catalog *catalog,
+    const imgsim_projection_options *options,
+    imgsim_projector **out_projector);
 
 /**
  * Build an index of a feature and store it (indexes/NAME.METRIC.ims). Does nothing when the stored one is of the same settings
@@ -56,10 +57,11 @@ IMGSIM_API imgsim_status imgsim_derive_projection(imgsim_catalog *catalog,
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_UNSUPPORTED; IMGSIM_ERROR_CANCELLED;
  *         IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_derive_index(imgsim_catalog *catalog,
-                                             const char *feature,
-                                             const imgsim_index_options *options,
-                                             imgsim_index **out_index);
+IMGSIM_API imgsim_status imgsim_derive_index(
+    imgsim_catalog *catalog,
+    const char *feature,
+    const imgsim_index_options *options,
+    imgsim_index **out_index);
 
 /**
  * After a scan: project the rows of new images with the stored projectors (projections whose source changed as a whole

@@ -91,8 +91,8 @@ typedef struct imgsim_cnn_options {
 } imgsim_cnn_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_color_options_init(imgsim_color_options *options,
-                                                   size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_color_options_init(imgsim_color_options *options, size_t struct_size);
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
 IMGSIM_API imgsim_status imgsim_hash_options_init(imgsim_hash_options *options, size_t struct_size);
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -107,8 +107,8 @@ IMGSIM_API imgsim_status imgsim_cnn_options_init(imgsim_cnn_options *options, si
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (unknown space). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_new_color(const imgsim_color_options *options,
-                                                    imgsim_extractor **out_extractor);
+IMGSIM_API imgsim_status
+imgsim_extractor_new_color(const imgsim_color_options *options, imgsim_extractor **out_extractor);
 
 /**
  * Make an extractor of perceptual hashes (docs/metrics.md defines each): 64 or 256 bits, most
@@ -118,8 +118,8 @@ IMGSIM_API imgsim_status imgsim_extractor_new_color(const imgsim_color_options *
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (unknown kind). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_new_hash(const imgsim_hash_options *options,
-                                                   imgsim_extractor **out_extractor);
+IMGSIM_API imgsim_status
+imgsim_extractor_new_hash(const imgsim_hash_options *options, imgsim_extractor **out_extractor);
 
 /**
  * Make an extractor of CNN embeddings: the network without its last layer, pooled, of length 1 (or all
@@ -132,8 +132,8 @@ IMGSIM_API imgsim_status imgsim_extractor_new_hash(const imgsim_hash_options *op
  *         a pickled .pth file); IMGSIM_ERROR_CORRUPT (truncated, wrong checksum, missing tensors, wrong
  *         shapes, NaN weights). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_new_cnn(const imgsim_cnn_options *options,
-                                                  imgsim_extractor **out_extractor);
+IMGSIM_API imgsim_status
+imgsim_extractor_new_cnn(const imgsim_cnn_options *options, imgsim_extractor **out_extractor);
 
 /** The host's extractor as a table of callbacks; zero it, set struct_size, fill it. Since 0.1. */
 typedef struct imgsim_host_extractor {
@@ -154,10 +154,11 @@ typedef struct imgsim_host_extractor {
     /**
      * Fill image_count rows, one after another. Non-zero: failure of this batch, which is then tried image by image.
      */
-    int32_t (*extract)(const imgsim_image *const *images,
-                       size_t image_count,
-                       void *out_rows,
-                       void *user_data);
+    int32_t (*extract)(
+        const imgsim_image *const *images,
+        size_t image_count,
+        void *out_rows,
+        void *user_data);
     /** Called when the extractor is released (optional). */
     void (*release)(void *user_data);
 } imgsim_host_extractor;
@@ -167,9 +168,10 @@ typedef struct imgsim_host_extractor {
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (a field out of range, the message names it). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_new_host(const imgsim_host_extractor *table,
-                                                   void *user_data,
-                                                   imgsim_extractor **out_extractor);
+IMGSIM_API imgsim_status imgsim_extractor_new_host(
+    const imgsim_host_extractor *table,
+    void *user_data,
+    imgsim_extractor **out_extractor);
 
 /**
  * Make an extractor from its specification, the text that imgsim_extractor_get_spec() returns, for instance
@@ -178,8 +180,8 @@ IMGSIM_API imgsim_status imgsim_extractor_new_host(const imgsim_host_extractor *
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_new_spec(const char *spec,
-                                                   imgsim_extractor **out_extractor);
+IMGSIM_API imgsim_status
+imgsim_extractor_new_spec(const char *spec, imgsim_extractor **out_extractor);
 
 /** Release an extractor; NULL is fine. */
 IMGSIM_API void imgsim_extractor_free(imgsim_extractor *extractor);
@@ -212,11 +214,12 @@ IMGSIM_API uint32_t imgsim_extractor_get_min_side(const imgsim_extractor *extrac
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_CALLBACK (a host's extractor failed);
  *         IMGSIM_ERROR_OUT_OF_MEMORY. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_extractor_extract(const imgsim_extractor *extractor,
-                                                  const imgsim_image *const *images,
-                                                  size_t image_count,
-                                                  void *out_rows,
-                                                  size_t out_size);
+IMGSIM_API imgsim_status imgsim_extractor_extract(
+    const imgsim_extractor *extractor,
+    const imgsim_image *const *images,
+    size_t image_count,
+    void *out_rows,
+    size_t out_size);
 
 #ifdef __cplusplus
 }

@@ -31,8 +31,8 @@ typedef struct imgsim_image_options {
 } imgsim_image_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_image_options_init(imgsim_image_options *options,
-                                                   size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_image_options_init(imgsim_image_options *options, size_t struct_size);
 
 /**
  * Decode an image file. Its content decides about the format, not its name.
@@ -48,15 +48,17 @@ IMGSIM_API imgsim_status imgsim_image_options_init(imgsim_image_options *options
  *         IMGSIM_ERROR_BAD_IMAGE (empty, no image, truncated, damaged); IMGSIM_ERROR_LIMIT;
  *         IMGSIM_ERROR_UNSUPPORTED (a format that this build does not read). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_image_load_file(const char *path,
-                                                const imgsim_image_options *options,
-                                                imgsim_image **out_image);
+IMGSIM_API imgsim_status imgsim_image_load_file(
+    const char *path,
+    const imgsim_image_options *options,
+    imgsim_image **out_image);
 
 /** The same from memory; `data` is borrowed during the call. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_image_load_memory(const void *data,
-                                                  size_t data_size,
-                                                  const imgsim_image_options *options,
-                                                  imgsim_image **out_image);
+IMGSIM_API imgsim_status imgsim_image_load_memory(
+    const void *data,
+    size_t data_size,
+    const imgsim_image_options *options,
+    imgsim_image **out_image);
 
 /**
  * Make an image from pixels of the caller's, which are copied.
@@ -66,11 +68,12 @@ IMGSIM_API imgsim_status imgsim_image_load_memory(const void *data,
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (NULL, a side of 0 or more than 2^20, short stride). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_image_new(const uint8_t *pixels,
-                                          uint32_t width,
-                                          uint32_t height,
-                                          size_t stride,
-                                          imgsim_image **out_image);
+IMGSIM_API imgsim_status imgsim_image_new(
+    const uint8_t *pixels,
+    uint32_t width,
+    uint32_t height,
+    size_t stride,
+    imgsim_image **out_image);
 
 /** Release an image; NULL is fine. */
 IMGSIM_API void imgsim_image_free(imgsim_image *image);

@@ -57,8 +57,8 @@ typedef struct imgsim_index_options {
 } imgsim_index_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_index_options_init(imgsim_index_options *options,
-                                                   size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_index_options_init(imgsim_index_options *options, size_t struct_size);
 
 /** Settings of one search; fill with imgsim_search_options_init(). Since 0.1. */
 typedef struct imgsim_search_options {
@@ -81,8 +81,8 @@ typedef struct imgsim_search_options {
 } imgsim_search_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_search_options_init(imgsim_search_options *options,
-                                                    size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_search_options_init(imgsim_search_options *options, size_t struct_size);
 
 /**
  * Make an empty index.
@@ -92,8 +92,8 @@ IMGSIM_API imgsim_status imgsim_search_options_init(imgsim_search_options *optio
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (unknown kind or metric, HNSW
  *         with a metric it does not serve). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_index_new(const imgsim_index_options *options,
-                                          imgsim_index **out_index);
+IMGSIM_API imgsim_status
+imgsim_index_new(const imgsim_index_options *options, imgsim_index **out_index);
 
 /** Release an index; NULL is fine. */
 IMGSIM_API void imgsim_index_free(imgsim_index *index);
@@ -108,16 +108,15 @@ IMGSIM_API void imgsim_index_free(imgsim_index *index);
  *         the text names row and id); IMGSIM_ERROR_UNSUPPORTED (a bit metric); IMGSIM_ERROR_CANCELLED;
  *         IMGSIM_ERROR_OUT_OF_MEMORY. Nothing is added on an error, except when cancelled. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_index_add(imgsim_index *index,
-                                          const float *rows,
-                                          size_t row_count,
-                                          const int64_t *ids);
+IMGSIM_API imgsim_status
+imgsim_index_add(imgsim_index *index, const float *rows, size_t row_count, const int64_t *ids);
 
 /** The same for bit rows: row_count x dimension / 8 bytes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_index_add_bits(imgsim_index *index,
-                                               const uint8_t *rows,
-                                               size_t row_count,
-                                               const int64_t *ids);
+IMGSIM_API imgsim_status imgsim_index_add_bits(
+    imgsim_index *index,
+    const uint8_t *rows,
+    size_t row_count,
+    const int64_t *ids);
 
 /**
  * The same for sparse histograms: row i has lengths[i] entries from offsets[i] on.
@@ -127,23 +126,22 @@ IMGSIM_API imgsim_status imgsim_index_add_bits(imgsim_index *index,
  * @param bins     bin of each entry, ascending within a row, below dimension
  * @param counts   count of each entry
  */
-IMGSIM_API imgsim_status imgsim_index_add_sparse(imgsim_index *index,
-                                                 const uint64_t *offsets,
-                                                 const uint32_t *lengths,
-                                                 const uint16_t *bins,
-                                                 const uint32_t *counts,
-                                                 size_t row_count,
-                                                 const int64_t *ids);
+IMGSIM_API imgsim_status imgsim_index_add_sparse(
+    imgsim_index *index,
+    const uint64_t *offsets,
+    const uint32_t *lengths,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t row_count,
+    const int64_t *ids);
 
 /**
  * Remove rows by id. Their memory is reused by later additions.
  *
  * @param out_removed  NULL, or how many of the ids were there
  */
-IMGSIM_API imgsim_status imgsim_index_remove(imgsim_index *index,
-                                             const int64_t *ids,
-                                             size_t id_count,
-                                             size_t *out_removed);
+IMGSIM_API imgsim_status
+imgsim_index_remove(imgsim_index *index, const int64_t *ids, size_t id_count, size_t *out_removed);
 
 /**
  * Find the k nearest stored rows of each query.
@@ -164,22 +162,24 @@ IMGSIM_API imgsim_status imgsim_index_remove(imgsim_index *index,
  *
  * Source: HNSW: Malkov & Yashunin, arXiv:1603.09320, Algorithms 2 and 5. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_index_search(const imgsim_index *index,
-                                             const float *queries,
-                                             size_t query_count,
-                                             size_t k,
-                                             const imgsim_search_options *options,
-                                             int64_t *out_ids,
-                                             float *out_distances);
+IMGSIM_API imgsim_status imgsim_index_search(
+    const imgsim_index *index,
+    const float *queries,
+    size_t query_count,
+    size_t k,
+    const imgsim_search_options *options,
+    int64_t *out_ids,
+    float *out_distances);
 
 /** The same for bit rows: query_count x dimension / 8 bytes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_index_search_bits(const imgsim_index *index,
-                                                  const uint8_t *queries,
-                                                  size_t query_count,
-                                                  size_t k,
-                                                  const imgsim_search_options *options,
-                                                  int64_t *out_ids,
-                                                  float *out_distances);
+IMGSIM_API imgsim_status imgsim_index_search_bits(
+    const imgsim_index *index,
+    const uint8_t *queries,
+    size_t query_count,
+    size_t k,
+    const imgsim_search_options *options,
+    int64_t *out_ids,
+    float *out_distances);
 
 /** Rows in the index. */
 IMGSIM_API uint64_t imgsim_index_get_count(const imgsim_index *index);
@@ -215,9 +215,8 @@ IMGSIM_API imgsim_status imgsim_index_save(const imgsim_index *index, const char
  * @param verify  non-zero: read everything and compare the checksums; 0: header and structure only
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_CORRUPT; IMGSIM_ERROR_UNSUPPORTED (newer format). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_index_open(const char *path,
-                                           int32_t verify,
-                                           imgsim_index **out_index);
+IMGSIM_API imgsim_status
+imgsim_index_open(const char *path, int32_t verify, imgsim_index **out_index);
 
 #ifdef __cplusplus
 }

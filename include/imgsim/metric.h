@@ -75,13 +75,14 @@ enum {
  * May be called from several threads together unless the calling object uses one thread.
  * Non-zero means failure: the search ends with IMGSIM_ERROR_CALLBACK. Since 0.1.
  */
-typedef int32_t (*imgsim_metric_callback)(const void *query,
-                                          const void *rows,
-                                          size_t row_count,
-                                          uint32_t dimension,
-                                          int32_t row_type,
-                                          float *out_distances,
-                                          void *user_data);
+typedef int32_t (*imgsim_metric_callback)(
+    const void *query,
+    const void *rows,
+    size_t row_count,
+    uint32_t dimension,
+    int32_t row_type,
+    float *out_distances,
+    void *user_data);
 
 /** Name of a metric as the command and Python write it ("chi-square"), NULL if unknown. Since 0.1. */
 IMGSIM_API const char *imgsim_metric_name(int32_t metric);
@@ -109,12 +110,13 @@ IMGSIM_API imgsim_status imgsim_metric_from_name(const char *name, int32_t *out_
  *
  * Source of the histogram metrics: OpenCV's compareHist, whose numbers these are. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_compare(int32_t metric,
-                                        int32_t row_type,
-                                        const void *a,
-                                        const void *b,
-                                        uint32_t dimension,
-                                        double *out_value);
+IMGSIM_API imgsim_status imgsim_compare(
+    int32_t metric,
+    int32_t row_type,
+    const void *a,
+    const void *b,
+    uint32_t dimension,
+    double *out_value);
 
 /**
  * Similarity in [0, 1] of a metric's value. `dimension` matters for HAMMING only. For CALLBACK the
@@ -122,10 +124,8 @@ IMGSIM_API imgsim_status imgsim_compare(int32_t metric,
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (unknown metric, NULL, value is NaN). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_metric_similarity(int32_t metric,
-                                                  uint32_t dimension,
-                                                  double value,
-                                                  double *out_similarity);
+IMGSIM_API imgsim_status
+imgsim_metric_similarity(int32_t metric, uint32_t dimension, double value, double *out_similarity);
 
 #ifdef __cplusplus
 }

@@ -28,8 +28,8 @@ typedef struct imgsim_projector_options {
 } imgsim_projector_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_projector_options_init(imgsim_projector_options *options,
-                                                       size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_projector_options_init(imgsim_projector_options *options, size_t struct_size);
 
 /**
  * Make an empty projector.
@@ -38,10 +38,11 @@ IMGSIM_API imgsim_status imgsim_projector_options_init(imgsim_projector_options 
  * @param output_dimension  1 to input_dimension; known good: 50, 75, 100, 128, 200, 256
  * @param options           NULL for the defaults
  */
-IMGSIM_API imgsim_status imgsim_projector_new(uint32_t input_dimension,
-                                              uint32_t output_dimension,
-                                              const imgsim_projector_options *options,
-                                              imgsim_projector **out_projector);
+IMGSIM_API imgsim_status imgsim_projector_new(
+    uint32_t input_dimension,
+    uint32_t output_dimension,
+    const imgsim_projector_options *options,
+    imgsim_projector **out_projector);
 
 /** Release a projector; NULL is fine. */
 IMGSIM_API void imgsim_projector_free(imgsim_projector *projector);
@@ -55,9 +56,8 @@ IMGSIM_API void imgsim_projector_free(imgsim_projector *projector);
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (NaN or infinity: the text names row and column);
  *         IMGSIM_ERROR_OUT_OF_MEMORY. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_projector_add(imgsim_projector *projector,
-                                              const float *rows,
-                                              size_t row_count);
+IMGSIM_API imgsim_status
+imgsim_projector_add(imgsim_projector *projector, const float *rows, size_t row_count);
 
 /**
  * Compute mean, axes and variances of the rows added so far. More rows may be added and this called again.
@@ -74,10 +74,11 @@ IMGSIM_API imgsim_status imgsim_projector_train(imgsim_projector *projector);
  * @param out_rows  row_count x output_dimension floats
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_READY (not trained). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_projector_transform(const imgsim_projector *projector,
-                                                    const float *rows,
-                                                    size_t row_count,
-                                                    float *out_rows);
+IMGSIM_API imgsim_status imgsim_projector_transform(
+    const imgsim_projector *projector,
+    const float *rows,
+    size_t row_count,
+    float *out_rows);
 
 /** Values in an input row. */
 IMGSIM_API uint32_t imgsim_projector_get_input_dimension(const imgsim_projector *projector);

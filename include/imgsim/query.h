@@ -20,13 +20,13 @@ typedef struct imgsim_query imgsim_query;
 /** An answer: hits, best first. Release it with imgsim_result_free(). Since 0.1. */
 typedef struct imgsim_result imgsim_result;
 
-/** How several query images become one ranking per channel. Since 0.1. */
+/** How several query images become one ranking per channel; docs/searching.md has the formulas. Since 0.1. */
 enum {
     /** Weighted mean of the normalised features (default); bits: mean similarity. */
     IMGSIM_IMAGES_MEAN = 0,
-    /** Reciprocal rank fusion of each image's ranking. */
+    /** Reciprocal rank fusion of each image's ranking; the ranks of negative images are subtracted. */
     IMGSIM_IMAGES_RRF = 1,
-    /** The best similarity to any of the images; a negative image's similarity is subtracted. */
+    /** The best similarity to any positive image, less the best to any negative one, weights counted. */
     IMGSIM_IMAGES_BEST = 2
 };
 
@@ -48,7 +48,8 @@ enum {
     IMGSIM_SEARCH_EXACT = 1,
     /**
      * Candidates from the projected feature's HNSW index, re-ranked by the original rows. If the best coarse score is below
-     * failover_score, or the coarse scores are flat, the number of candidates grows by 4, then the exact scan runs.
+     * failover_score, or the coarse scores are flat, the number of candidates grows by 4, three times at most; then the
+     * exact scan runs.
      */
     IMGSIM_SEARCH_CASCADE = 2,
     /** Candidates from every channel's index and from its projection's, merged, re-ranked by the original rows. */
@@ -63,11 +64,12 @@ enum {
  *
  * Non-zero means failure: the search ends with IMGSIM_ERROR_CALLBACK. Since 0.1.
  */
-typedef int32_t (*imgsim_fusion_callback)(const float *similarities,
-                                          size_t image_count,
-                                          size_t channel_count,
-                                          float *out_scores,
-                                          void *user_data);
+typedef int32_t (*imgsim_fusion_callback)(
+    const float *similarities,
+    size_t image_count,
+    size_t channel_count,
+    float *out_scores,
+    void *user_data);
 
 /** Settings of a query; fill with imgsim_query_options_init(). Since 0.1. */
 typedef struct imgsim_query_options {
@@ -89,9 +91,9 @@ typedef struct imgsim_query_options {
     double rrf_k;
     /** Cascade: a best coarse similarity below this asks for more candidates. Default 0.3. */
     double failover_score;
-    /** Cascade: so does a difference between the best and the k-th coarse similarity below this. Default 0.005. */
+    /** Cascade: so does a difference between the best and the k-th (at least the second) below this. Default 0.005. */
     double failover_spread;
-    /** Hits need at least this score. Default 0. */
+    /** Hits need at least this score; with a callback's negative scores set it lower. Default 0. */
     double min_score;
     /** Non-zero (default): query images that are in the catalog are left out of the hits. */
     int32_t exclude_queries;
@@ -103,24 +105,25 @@ typedef struct imgsim_query_options {
 } imgsim_query_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_query_options_init(imgsim_query_options *options,
-                                                   size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_query_options_init(imgsim_query_options *options, size_t struct_size);
 
 /**
  * Make a query on a catalog, which it keeps alive. It sees what the catalog handle saw at this moment.
  *
  * @param options  NULL for the defaults
  */
-IMGSIM_API imgsim_status imgsim_query_new(const imgsim_catalog *catalog,
-                                          const imgsim_query_options *options,
-                                          imgsim_query **out_query);
+IMGSIM_API imgsim_status imgsim_query_new(
+    const imgsim_catalog *catalog,
+    const imgsim_query_options *options,
+    imgsim_query **out_query);
 
 /** Release a query; NULL is fine. Results made from it stay valid. */
 IMGSIM_API void imgsim_query_free(imgsim_query *query);
 
 /** Replace the settings; rows that are loaded stay loaded. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_query_set_options(imgsim_query *query,
-                                                  const imgsim_query_options *options);
+IMGSIM_API imgsim_status
+imgsim_query_set_options(imgsim_query *query, const imgsim_query_options *options);
 
 /**
  * Add an image to look for, from a file. Up to IMGSIM_QUERY_IMAGES_MAX images in all.
@@ -128,20 +131,16 @@ IMGSIM_API imgsim_status imgsim_query_set_options(imgsim_query *query,
  * @param weight  its share, not 0; below 0: hits should not look like it. At least one image must be positive.
  * @return IMGSIM_OK; what imgsim_image_load_file() returns; IMGSIM_ERROR_LIMIT (too many images). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_query_add_file(imgsim_query *query,
-                                               const char *path,
-                                               double weight);
+IMGSIM_API imgsim_status
+imgsim_query_add_file(imgsim_query *query, const char *path, double weight);
 
 /** Add an image to look for, from a file's bytes in memory. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_query_add_memory(imgsim_query *query,
-                                                 const void *data,
-                                                 size_t data_size,
-                                                 double weight);
+IMGSIM_API imgsim_status
+imgsim_query_add_memory(imgsim_query *query, const void *data, size_t data_size, double weight);
 
 /** Add an image to look for that is decoded already; borrowed. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_query_add_image(imgsim_query *query,
-                                                const imgsim_image *image,
-                                                double weight);
+IMGSIM_API imgsim_status
+imgsim_query_add_image(imgsim_query *query, const imgsim_image *image, double weight);
 
 /** Add an image of the catalog to look for. @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such id). Since 0.1. */
 IMGSIM_API imgsim_status imgsim_query_add_id(imgsim_query *query, int64_t id, double weight);
@@ -153,7 +152,11 @@ IMGSIM_API imgsim_status imgsim_query_add_id(imgsim_query *query, int64_t id, do
  * @param row_size  its bytes
  */
 IMGSIM_API imgsim_status imgsim_query_add_row(
-    imgsim_query *query, const char *feature, const void *row, size_t row_size, double weight);
+    imgsim_query *query,
+    const char *feature,
+    const void *row,
+    size_t row_size,
+    double weight);
 
 /** Forget the images to look for; channels and filters stay. Since 0.1. */
 IMGSIM_API void imgsim_query_clear_images(imgsim_query *query);
@@ -175,27 +178,34 @@ typedef struct imgsim_channel_options {
 } imgsim_channel_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_channel_options_init(imgsim_channel_options *options,
-                                                     size_t struct_size);
+IMGSIM_API imgsim_status
+imgsim_channel_options_init(imgsim_channel_options *options, size_t struct_size);
 
 /**
- * Compare by a feature. Without any call: "embedding" where the catalog has it, else "color" 0.7 and "hash" 0.3.
+ * Compare by a feature. Without any call: "embedding" where the catalog has it, else "color" 0.7 and "hash" 0.3, else
+ * the first feature made from images; a query of rows only is compared by their features.
  *
  * @param feature  name of a feature set, each at most once; at most 16 channels
  * @param options  NULL for the defaults
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_INVALID_ARGUMENT. Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_query_add_channel(imgsim_query *query,
-                                                  const char *feature,
-                                                  const imgsim_channel_options *options);
+IMGSIM_API imgsim_status imgsim_query_add_channel(
+    imgsim_query *query,
+    const char *feature,
+    const imgsim_channel_options *options);
 
 /**
  * Add channels by text: "embedding=0.7,color=0.2,hash=0.1", one name alone, or a preset: "fused" (embedding 0.7, color
- * 0.2, hash 0.1) or "blend" (embedding 0.7, its projection 0.3). metrics, if not NULL: "color=chi-square,embedding=l2".
+ * 0.2, hash 0.1) or "blend" (embedding 0.7, its projection 0.3); NULL or "": the channels a query has by itself.
+ * All of them are added or, on an error, none.
+ *
+ * @param metrics  NULL or "color=chi-square,embedding=l2"
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature; the text lists those there are);
+ *         IMGSIM_ERROR_INVALID_ARGUMENT (a weight or metric; the text lists the metrics);
+ *         IMGSIM_ERROR_NOT_READY ("blend" without a projection). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_query_add_channels(imgsim_query *query,
-                                                   const char *by,
-                                                   const char *metrics);
+IMGSIM_API imgsim_status
+imgsim_query_add_channels(imgsim_query *query, const char *by, const char *metrics);
 
 /**
  * Give the extractor of a feature, for query images that are not in the catalog. Colour histogram and hash are
@@ -204,9 +214,10 @@ IMGSIM_API imgsim_status imgsim_query_add_channels(imgsim_query *query,
  * @param extractor  kept alive by the query
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (its fingerprint is not the feature's). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_query_set_extractor(imgsim_query *query,
-                                                    const char *feature,
-                                                    const imgsim_extractor *extractor);
+IMGSIM_API imgsim_status imgsim_query_set_extractor(
+    imgsim_query *query,
+    const char *feature,
+    const imgsim_extractor *extractor);
 
 /** Only images with this label; several calls: any of them. @return IMGSIM_ERROR_NOT_FOUND (no image has it). Since 0.1. */
 IMGSIM_API imgsim_status imgsim_query_filter_label(imgsim_query *query, const char *label);
@@ -214,10 +225,12 @@ IMGSIM_API imgsim_status imgsim_query_filter_label(imgsim_query *query, const ch
 /** Only images in this folder or below; several calls: any of them. @return IMGSIM_ERROR_NOT_FOUND (none there). Since 0.1. */
 IMGSIM_API imgsim_status imgsim_query_filter_directory(imgsim_query *query, const char *directory);
 
-/** Only ids whose bit is set (bit i % 8, least significant first, of byte i / 8); copied. Filters of several kinds: all of them. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_query_filter_bits(imgsim_query *query,
-                                                  const uint8_t *bits,
-                                                  uint64_t bit_count);
+/**
+ * Only ids whose bit is set (bit i % 8, least significant first, of byte i / 8); copied. Several calls: any of them. An image
+ * has to pass all three kinds of filter that are in use. Since 0.1.
+ */
+IMGSIM_API imgsim_status
+imgsim_query_filter_bits(imgsim_query *query, const uint8_t *bits, uint64_t bit_count);
 
 /** Forget all filters. Since 0.1. */
 IMGSIM_API void imgsim_query_clear_filters(imgsim_query *query);
@@ -257,9 +270,9 @@ typedef struct imgsim_part {
     size_t struct_size;
     /** Feature of the channel; belongs to the result. */
     const char *feature;
-    /** The metric's value, against the mean of the query images or as said at imgsim_query_options.images. */
+    /** The metric's value against the mean of the query images; with RRF and BEST, against the most similar positive one. */
     double value;
-    /** The metric's similarity in [0, 1]. */
+    /** What is fused, in [0, 1]: the value's similarity; with RRF and BEST, their joined score. */
     double similarity;
     /** Weight of the channel as used, all channels summing to 1. */
     double weight;
@@ -275,21 +288,21 @@ IMGSIM_API size_t imgsim_result_get_count(const imgsim_result *result);
 IMGSIM_API size_t imgsim_result_get_part_count(const imgsim_result *result);
 /** Images that were eligible: in state OK, with the features, inside the filters. */
 IMGSIM_API uint64_t imgsim_result_get_image_count(const imgsim_result *result);
-/** Whether every eligible image was compared exactly: 1 or 0. */
+/** Whether every eligible image was compared exactly, so that these are the true hits: 1 or 0. */
 IMGSIM_API int32_t imgsim_result_get_exact(const imgsim_result *result);
 /** How often the cascade asked for more candidates. */
 IMGSIM_API uint32_t imgsim_result_get_failovers(const imgsim_result *result);
 /** Time of the search in milliseconds, without decoding the query images. */
 IMGSIM_API double imgsim_result_get_elapsed_ms(const imgsim_result *result);
 /** Fill in hit `position`, from 0. @return IMGSIM_ERROR_INVALID_ARGUMENT (no such hit). Since 0.1. */
-IMGSIM_API imgsim_status imgsim_result_get_hit(const imgsim_result *result,
-                                               size_t position,
-                                               imgsim_hit *out_hit);
+IMGSIM_API imgsim_status
+imgsim_result_get_hit(const imgsim_result *result, size_t position, imgsim_hit *out_hit);
 /** Fill in part `part` of hit `position`. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_result_get_part(const imgsim_result *result,
-                                                size_t position,
-                                                size_t part,
-                                                imgsim_part *out_part);
+IMGSIM_API imgsim_status imgsim_result_get_part(
+    const imgsim_result *result,
+    size_t position,
+    size_t part,
+    imgsim_part *out_part);
 
 /**
  * Draw a contact sheet: the query images beside the hits with rank, score and file name. JPEG, PNG or WebP by the file's
@@ -297,14 +310,12 @@ IMGSIM_API imgsim_status imgsim_result_get_part(const imgsim_result *result,
  *
  * @param query  the query the result came from, with its images still added
  */
-IMGSIM_API imgsim_status imgsim_result_write_sheet(const imgsim_result *result,
-                                                   const imgsim_query *query,
-                                                   const char *path);
+IMGSIM_API imgsim_status
+imgsim_result_write_sheet(const imgsim_result *result, const imgsim_query *query, const char *path);
 
 /** Write the same as one HTML file that needs no other. Since 0.1. */
-IMGSIM_API imgsim_status imgsim_result_write_html(const imgsim_result *result,
-                                                  const imgsim_query *query,
-                                                  const char *path);
+IMGSIM_API imgsim_status
+imgsim_result_write_html(const imgsim_result *result, const imgsim_query *query, const char *path);
 
 #ifdef __cplusplus
 }

@@ -85,11 +85,12 @@ typedef struct imgsim_scan_report {
  *         IMGSIM_ERROR_INVALID_ARGUMENT (two extractors of one name, a feature of this name with another
  *         shape or settings: the text says how to replace it). Since 0.1.
  */
-IMGSIM_API imgsim_status imgsim_scan(imgsim_catalog *catalog,
-                                     const char *const *paths,
-                                     size_t path_count,
-                                     const imgsim_scan_options *options,
-                                     imgsim_scan_report *out_report);
+IMGSIM_API imgsim_status imgsim_scan(
+    imgsim_catalog *catalog,
+    const char *const *paths,
+    size_t path_count,
+    const imgsim_scan_options *options,
+    imgsim_scan_report *out_report);
 
 #ifdef __cplusplus
 }

@@ -30,56 +30,84 @@ struct ims_file_record {
     uint64_t features; /* bit per feature set that has this id's row */
 };
 
-/* A writing transaction series: holds the catalog's writer lock (BUSY names the holder's process id). */
+/*
+ * A writing transaction series: holds the catalog's writer lock (BUSY names the holder's process
+ * id).
+ */
 struct ims_catalog_writer;
-imgsim_status ims_catalog_writer_open(imgsim_catalog *catalog,
-                                      const char *purpose,
-                                      struct ims_catalog_writer **out_writer);
+imgsim_status ims_catalog_writer_open(
+    imgsim_catalog *catalog,
+    const char *purpose,
+    struct ims_catalog_writer **out_writer);
 /* Rolls back what was not committed. */
 void ims_catalog_writer_close(struct ims_catalog_writer *writer);
 
 /*
- * Find or make the feature set of a definition (row_type UINT32 allowed: sparse storage) and its number (bit). A set of the same name,
- * other fingerprint: INVALID_ARGUMENT unless `replace`.
+ * Find or make the feature set of a definition (row_type UINT32 allowed: sparse storage) and its
+ * number (bit). A set of the same name, other fingerprint: INVALID_ARGUMENT unless `replace`.
  */
-imgsim_status ims_catalog_writer_feature(struct ims_catalog_writer *writer,
-                                         const imgsim_feature_definition *definition,
-                                         int replace,
-                                         uint32_t *out_number);
+imgsim_status ims_catalog_writer_feature(
+    struct ims_catalog_writer *writer,
+    const imgsim_feature_definition *definition,
+    int replace,
+    uint32_t *out_number);
 
 /* Reserve the next id. */
 imgsim_status ims_catalog_writer_new_id(struct ims_catalog_writer *writer, int64_t *out_id);
 /* Write one row of feature `number`; UINT32 rows come dense and are stored sparse. */
-imgsim_status ims_catalog_writer_put_row(struct ims_catalog_writer *writer,
-                                         uint32_t number,
-                                         int64_t id,
-                                         const void *row);
-/* Insert or update by path. */
-imgsim_status ims_catalog_writer_put_file(struct ims_catalog_writer *writer,
-                                          const struct ims_file_record *record);
-/* Give the record at `old_path` a new path (a moved file), size and time. */
-imgsim_status ims_catalog_writer_move_file(struct ims_catalog_writer *writer,
-                                           const char *old_path,
-                                           const struct ims_file_record *record);
+imgsim_status ims_catalog_writer_put_row(
+    struct ims_catalog_writer *writer,
+    uint32_t number,
+    int64_t id,
+    const void *row);
+/*
+ * The id has the row of feature `number` that was put: for rows that come without a file's record, as
+ * those of projections.
+ */
+imgsim_status
+ims_catalog_writer_mark_row(struct ims_catalog_writer *writer, uint32_t number, int64_t id);
+/*
+ * Insert or update by path. A record with an id and a zero UUID keeps the UUID of its path, or gets
+ * a new one; features are added to those the id has. An id that the path had before is dead then.
+ */
+imgsim_status ims_catalog_writer_put_file(
+    struct ims_catalog_writer *writer,
+    const struct ims_file_record *record);
+/*
+ * Give the record at `old_path` the path, size, time, state and reason of `record` (a moved file);
+ * all else stays. What stood at the new path is forgotten.
+ */
+imgsim_status ims_catalog_writer_move_file(
+    struct ims_catalog_writer *writer,
+    const char *old_path,
+    const struct ims_file_record *record);
+/* The same as imgsim_catalog_set_setting(), as a part of the transaction. */
+imgsim_status ims_catalog_writer_set_setting(
+    struct ims_catalog_writer *writer,
+    const char *key,
+    const char *value);
 /* Sync the matrices, then commit the transaction and begin the next. */
 imgsim_status ims_catalog_writer_commit(struct ims_catalog_writer *writer);
 
 /* Look up by stored path: 1 found. `out` texts are valid until the next call. */
-imgsim_status ims_catalog_writer_get_file(struct ims_catalog_writer *writer,
-                                          const char *path,
-                                          struct ims_file_record *out,
-                                          int *out_found);
+imgsim_status ims_catalog_writer_get_file(
+    struct ims_catalog_writer *writer,
+    const char *path,
+    struct ims_file_record *out,
+    int *out_found);
 /* Records of this content and size, for finding moved files. */
 typedef int32_t (*ims_record_callback)(const struct ims_file_record *record, void *user_data);
-imgsim_status ims_catalog_writer_find_content(struct ims_catalog_writer *writer,
-                                              const uint8_t hash[16],
-                                              uint64_t bytes,
-                                              ims_record_callback callback,
-                                              void *user_data);
+imgsim_status ims_catalog_writer_find_content(
+    struct ims_catalog_writer *writer,
+    const uint8_t hash[16],
+    uint64_t bytes,
+    ims_record_callback callback,
+    void *user_data);
 /* All records in order of their stored path's bytes. */
-imgsim_status ims_catalog_writer_visit(struct ims_catalog_writer *writer,
-                                       ims_record_callback callback,
-                                       void *user_data);
+imgsim_status ims_catalog_writer_visit(
+    struct ims_catalog_writer *writer,
+    ims_record_callback callback,
+    void *user_data);
 
 /* ---- paths ---- */
 
@@ -91,7 +119,10 @@ char *ims_catalog_inner_path(const imgsim_catalog *catalog, const char *name);
 
 /* ---- reading ---- */
 
-/* Ids in state OK as of the handle's snapshot. Borrowed, belongs to the catalog until it is refreshed or freed. */
+/*
+ * Ids in state OK as of the handle's snapshot. Borrowed, belongs to the catalog until it is
+ * refreshed or freed.
+ */
 const struct ims_bitset *ims_catalog_live(const imgsim_catalog *catalog);
 /* Live ids that have a row of the feature: belongs to the features handle. */
 const struct ims_bitset *ims_features_present(const imgsim_features *features);
@@ -100,12 +131,17 @@ const char *ims_features_fingerprint(const imgsim_features *features);
 const char *ims_features_spec(const imgsim_features *features);
 const char *ims_features_source(const imgsim_features *features);
 const char *ims_features_name(const imgsim_features *features);
-/* Ids with a label, or below a folder (absolute or relative to the working folder or root): fills a zeroed set. NOT_FOUND if none. */
-imgsim_status ims_catalog_ids_with_label(const imgsim_catalog *catalog,
-                                         const char *label,
-                                         struct ims_bitset *out_ids);
-imgsim_status ims_catalog_ids_below(const imgsim_catalog *catalog,
-                                    const char *directory,
-                                    struct ims_bitset *out_ids);
+/*
+ * Ids with a label, or below a folder (absolute or relative to the working folder or root): fills a
+ * zeroed set. NOT_FOUND if none.
+ */
+imgsim_status ims_catalog_ids_with_label(
+    const imgsim_catalog *catalog,
+    const char *label,
+    struct ims_bitset *out_ids);
+imgsim_status ims_catalog_ids_below(
+    const imgsim_catalog *catalog,
+    const char *directory,
+    struct ims_bitset *out_ids);
 
 #endif

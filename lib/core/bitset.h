@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of ids as bits, least significant bit of the first byte first: the form of the public filters. */
+/*
+ * Sets of ids as bits, least significant bit of the first byte first: the form of the public
+ * filters.
+ */
 #ifndef IMS_CORE_BITSET_H
 #define IMS_CORE_BITSET_H
 

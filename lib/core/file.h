@@ -40,7 +40,7 @@ imgsim_status
 ims_writer_patch(struct ims_writer *writer, uint64_t position, const void *data, size_t size);
 /* Flush, fsync, rename over the path, fsync the folder. */
 imgsim_status ims_writer_commit(struct ims_writer *writer);
-/* Give up (also after an error, and after commit, where it does nothing more): removes the temporary file. */
+/* Give up, removing the temporary file; fine after an error and after commit. */
 void ims_writer_close(struct ims_writer *writer);
 
 /* pwrite()/pread() everything or fail, EINTR handled; `path` is for the message. */
@@ -55,7 +55,7 @@ imgsim_status ims_absolute_path(const char *path, char **out_path);
 /* folder + '/' + name; NULL when out of memory. Release with ims_free(). */
 char *ims_join_path(const char *folder, const char *name);
 
-/* ---- .ims: "IMGSIM\r\n", kind[8], u32 version, u32 section count, section table, sections at 64-byte steps ---- */
+/* ---- .ims: sections with checksums; sections.c has the layout ---- */
 
 /* Table entry on disk, little-endian; checksum is XXH3-64 of the section's bytes. */
 struct ims_section {
@@ -75,11 +75,12 @@ struct ims_section_data {
 };
 
 /* Write a whole .ims file atomically. The header carries a checksum of itself and the table. */
-imgsim_status ims_sections_write(const char *path,
-                                 const char *kind,
-                                 uint32_t version,
-                                 const struct ims_section_data *sections,
-                                 size_t section_count);
+imgsim_status ims_sections_write(
+    const char *path,
+    const char *kind,
+    uint32_t version,
+    const struct ims_section_data *sections,
+    size_t section_count);
 
 /* An .ims file opened for reading. Zero it before use. */
 struct ims_reader {
@@ -91,19 +92,22 @@ struct ims_reader {
 };
 
 /*
- * Map and check magic, kind, version (newer than max_version: UNSUPPORTED), header checksum and that every section lies
- * inside the file; with `verify` also each section's checksum. CORRUPT names path and what is wrong.
+ * Map and check magic, kind, version (newer than max_version: UNSUPPORTED), header checksum and
+ * that every section lies inside the file; with `verify` also each section's checksum. CORRUPT
+ * names path and what is wrong.
  */
-imgsim_status ims_reader_open(struct ims_reader *reader,
-                              const char *path,
-                              const char *kind,
-                              uint32_t max_version,
-                              bool verify);
+imgsim_status ims_reader_open(
+    struct ims_reader *reader,
+    const char *path,
+    const char *kind,
+    uint32_t max_version,
+    bool verify);
 /* A section by name: pointer and size; CORRUPT if missing. */
-imgsim_status ims_reader_section(const struct ims_reader *reader,
-                                 const char *name,
-                                 const void **out_data,
-                                 size_t *out_size);
+imgsim_status ims_reader_section(
+    const struct ims_reader *reader,
+    const char *name,
+    const void **out_data,
+    size_t *out_size);
 void ims_reader_close(struct ims_reader *reader);
 
 #endif

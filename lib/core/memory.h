@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All memory of the library: checked sizes, alignment, and a switch for tests that lets the n-th allocation fail. */
+/*
+ * All memory of the library: checked sizes, alignment, and a switch for tests that lets the n-th
+ * allocation fail.
+ */
 #ifndef IMS_CORE_MEMORY_H
 #define IMS_CORE_MEMORY_H
 
@@ -30,8 +33,8 @@ void ims_memory_fail_at(uint64_t n);
 uint64_t ims_memory_count(void);
 
 /*
- * Make room for `needed` elements of `size` bytes in a growing array: doubles *capacity. False when out of memory,
- * nothing changed then.
+ * Make room for `needed` elements of `size` bytes in a growing array: doubles *capacity. False when
+ * out of memory, nothing changed then.
  */
 bool ims_grow(void **array, size_t *capacity, size_t needed, size_t size);
 

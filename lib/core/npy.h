@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NumPy's .npy files, format 1.0 and 2.0, little-endian, C order, 1-D and 2-D; data from byte 4096 in those we write. */
+/*
+ * NumPy's .npy files, format 1.0 and 2.0, little-endian, C order, 1-D and 2-D; data from byte 4096
+ * in those we write.
+ */
 #ifndef IMS_CORE_NPY_H
 #define IMS_CORE_NPY_H
 

@@ -17,8 +17,8 @@
 imgsim_status ims_fail(imgsim_status status, const char *format, ...) IMS_PRINTF(2, 3);
 
 /*
- * The same from an errno value: ENOSPC/EDQUOT -> NO_SPACE, ENOENT/ENOTDIR -> NOT_FOUND, ENOMEM -> OUT_OF_MEMORY, else IO;
- * appends ": " and the system's words.
+ * The same from an errno value: ENOSPC/EDQUOT -> NO_SPACE, ENOENT/ENOTDIR -> NOT_FOUND, ENOMEM ->
+ * OUT_OF_MEMORY, else IO; appends ": " and the system's words.
  */
 imgsim_status ims_fail_errno(int error, const char *format, ...) IMS_PRINTF(2, 3);
 

@@ -7,18 +7,24 @@
 
 #include "core/status.h"
 
-/* The projector that made a feature; NOT_FOUND if the feature is no projection; CORRUPT if its fingerprint is another. */
-imgsim_status ims_derive_open_projector(const imgsim_catalog *catalog,
-                                        const char *feature,
-                                        imgsim_projector **out_projector);
+/*
+ * The projector that made a feature. NOT_FOUND if the feature is no projection or its projector is
+ * gone; CORRUPT if the projector did not make these rows.
+ */
+imgsim_status ims_derive_open_projector(
+    const imgsim_catalog *catalog,
+    const char *feature,
+    imgsim_projector **out_projector);
 
 /*
- * The stored index of a feature and metric, if there is one that is fresh: made from this feature's rows (fingerprint) and
- * holding every image in state OK that has a row. *out_index is NULL, with IMGSIM_OK, if not.
+ * The stored index of a feature and metric, if there is one that is fresh: made from this feature's
+ * rows (fingerprint) and holding every image in state OK that has a row. *out_index is NULL, with
+ * IMGSIM_OK, if not.
  */
-imgsim_status ims_derive_open_index(const imgsim_catalog *catalog,
-                                    const char *feature,
-                                    int32_t metric,
-                                    imgsim_index **out_index);
+imgsim_status ims_derive_open_index(
+    const imgsim_catalog *catalog,
+    const char *feature,
+    int32_t metric,
+    imgsim_index **out_index);
 
 #endif

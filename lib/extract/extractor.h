@@ -17,23 +17,21 @@
 struct ims_extractor_kind {
     const char *name;
     /* One row from one image; NULL for kinds with batches. */
-    imgsim_status (*extract)(const imgsim_extractor *extractor,
-                             const imgsim_image *image,
-                             void *out_row);
+    imgsim_status (
+        *extract)(const imgsim_extractor *extractor, const imgsim_image *image, void *out_row);
     /* image -> input_size bytes */
-    imgsim_status (*prepare)(const imgsim_extractor *extractor,
-                             const imgsim_image *image,
-                             void *out_input);
+    imgsim_status (
+        *prepare)(const imgsim_extractor *extractor, const imgsim_image *image, void *out_input);
     /* count inputs -> count rows; count at most batch_size; one call at a time per process (the kind locks) */
-    imgsim_status (*run)(const imgsim_extractor *extractor,
-                         const void *inputs,
-                         size_t count,
-                         void *out_rows);
+    imgsim_status (
+        *run)(const imgsim_extractor *extractor, const void *inputs, size_t count, void *out_rows);
     /* All images at once: the host's extractor. */
-    imgsim_status (*extract_many)(const imgsim_extractor *extractor,
-                                  const imgsim_image *const *images,
-                                  size_t count,
-                                  void *out_rows);
+    imgsim_status (*extract_many)(
+        const imgsim_extractor *extractor,
+        const imgsim_image *const *images,
+        size_t count,
+        void *out_rows);
+    /* Release what the kind added to its struct (optional); spec and struct are released afterwards. */
     void (*free)(imgsim_extractor *extractor);
 };
 
@@ -58,13 +56,24 @@ struct imgsim_extractor {
 const imgsim_extractor *ims_extractor_keep(const imgsim_extractor *extractor);
 
 /* Fill in the common part of a new extractor (references 1, row_size from dimension and type, spec copied, fingerprint of spec + extra). */
-imgsim_status ims_extractor_init(imgsim_extractor *extractor,
-                                 const struct ims_extractor_kind *kind,
-                                 const char *name,
-                                 int32_t row_type,
-                                 uint32_t dimension,
-                                 int32_t metric,
-                                 const char *spec,
-                                 const char *fingerprint_extra);
+imgsim_status ims_extractor_init(
+    imgsim_extractor *extractor,
+    const struct ims_extractor_kind *kind,
+    const char *name,
+    int32_t row_type,
+    uint32_t dimension,
+    int32_t metric,
+    const char *spec,
+    const char *fingerprint_extra);
+
+/* 1 if the torch module can be opened, else 0 (the thread's error text then says why). */
+int ims_torch_available(void);
+
+/*
+ * Make a CNN extractor again from the specification and fingerprint that a catalog recorded: opens the model at its recorded path,
+ * threads and batch as by default. NOT_FOUND if it is gone, CORRUPT if its weights are others now, UNSUPPORTED for TorchScript.
+ */
+imgsim_status
+ims_extractor_new_cnn_spec(const char *spec, const char *fingerprint, imgsim_extractor **out);
 
 #endif

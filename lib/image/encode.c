@@ -1,3 +1,113 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To be written. */
-typedef int ims_unused_encode_c;
+/* Packed RGB to a JPEG, PNG or WebP file in memory. */
+#include "image/decode.h"
+
+#include "core/memory.h"
+
+#include <string.h>
+
+#include <turbojpeg.h>
+#include <vips/vips.h>
+
+static imgsim_status
+encode_jpeg(const imgsim_image *image, int quality, uint8_t **out_data, size_t *out_size)
+{
+    imgsim_status status = IMGSIM_OK;
+    tjhandle encoder = tjInitCompress();
+    unsigned long capacity = tjBufSize((int)image->width, (int)image->height, TJSAMP_420);
+    unsigned long size = capacity;
+    uint8_t *data = NULL, *shrunk;
+
+    if (encoder == NULL || capacity == (unsigned long)-1 || (data = ims_alloc(capacity)) == NULL) {
+        status = ims_fail_memory(capacity);
+        goto done;
+    }
+    if (tjCompress2(
+            encoder, image->pixels, (int)image->width, 0, (int)image->height, TJPF_RGB, &data,
+            &size, TJSAMP_420, quality, TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT) != 0) {
+        status =
+            ims_fail(IMGSIM_ERROR_UNSUPPORTED, "cannot write JPEG: %s", tjGetErrorStr2(encoder));
+        goto done;
+    }
+
+    /* The buffer was made for the worst case. */
+    shrunk = ims_realloc(data, size);
+    *out_data = shrunk != NULL ? shrunk : data;
+    *out_size = size;
+    data = NULL;
+
+done:
+    ims_free(data);
+    if (encoder != NULL)
+        tjDestroy(encoder);
+    return status;
+}
+
+/* Run the saver of a format on a memory image; the buffer is libvips'. */
+static int save_vips(VipsImage *in, const char *format, int quality, void **out, size_t *out_size)
+{
+    if (strcmp(format, "png") == 0)
+        return vips_pngsave_buffer(in, out, out_size, "compression", 6, "strip", TRUE, NULL);
+    return vips_webpsave_buffer(in, out, out_size, "Q", quality, "strip", TRUE, NULL);
+}
+
+static imgsim_status encode_vips(
+    const imgsim_image *image,
+    const char *format,
+    int quality,
+    uint8_t **out_data,
+    size_t *out_size)
+{
+    imgsim_status status = IMGSIM_OK;
+    VipsImage *memory = NULL, *tagged = NULL;
+    void *buffer = NULL;
+    size_t size = 0;
+    char text[256];
+
+    if (!ims_vips_enter())
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "libvips cannot be started");
+    memory = vips_image_new_from_memory(
+        image->pixels, (size_t)image->width * image->height * 3, (int)image->width,
+        (int)image->height, 3, VIPS_FORMAT_UCHAR);
+    if (memory == NULL ||
+        vips_copy(memory, &tagged, "interpretation", VIPS_INTERPRETATION_sRGB, NULL) != 0 ||
+        save_vips(tagged, format, quality, &buffer, &size) != 0) {
+        ims_vips_error(text, sizeof(text));
+        status = ims_fail(IMGSIM_ERROR_UNSUPPORTED, "cannot write %s: %s", format, text);
+        goto done;
+    }
+
+    if ((*out_data = ims_alloc(size)) == NULL) {
+        status = ims_fail_memory(size);
+        goto done;
+    }
+    memcpy(*out_data, buffer, size);
+    *out_size = size;
+
+done:
+    g_free(buffer);
+    if (tagged != NULL)
+        g_object_unref(tagged);
+    if (memory != NULL)
+        g_object_unref(memory);
+    return status;
+}
+
+imgsim_status ims_image_encode(
+    const imgsim_image *image,
+    const char *format,
+    int quality,
+    uint8_t **out_data,
+    size_t *out_size)
+{
+    *out_data = NULL;
+    *out_size = 0;
+    if (quality < 1 || quality > 100)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "quality is %d, must be 1 to 100", quality);
+    if (strcmp(format, "jpeg") == 0)
+        return encode_jpeg(image, quality, out_data, out_size);
+    if (strcmp(format, "png") == 0 || strcmp(format, "webp") == 0)
+        return encode_vips(image, format, quality, out_data, out_size);
+    return ims_fail(
+        IMGSIM_ERROR_UNSUPPORTED, "cannot write \"%s\", only jpeg, png and webp", format);
+}

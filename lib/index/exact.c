@@ -1,3 +1,452 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To be written. */
-typedef int ims_unused_exact_c;
+/*
+ * Exact search: float arithmetic finds every row that may be among the k nearest, double precision decides.
+ *
+ * A row's key (what rows are ordered by) is known between two bounds after the float pass. With T the k-th smallest of the
+ * upper bounds, no row whose lower bound exceeds T can be an answer, and every other is kept, however many there are. What is
+ * kept is scored again by lib/simd/reference.h and sorted by (key, id). So the answer does not depend on how the float pass
+ * was made: one row after another or by a matrix product, in which parts, by which instructions.
+ */
+#include "index/index_private.h"
+
+#include "core/bitset.h"
+#include "core/memory.h"
+#include "linalg/linalg.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rows scored between two looks at the bound. */
+#define BLOCK_ROWS 1024
+/* Queries per matrix product, and from how many on it pays. */
+#define PRODUCT_QUERIES 256
+#define PRODUCT_FROM 16
+/* Queries that walk over the rows together, so that a block of rows is read from memory once. */
+#define WALK_QUERIES 16
+/* Parts of the rows per thread, so that threads end together. */
+#define PARTS_PER_THREAD 4
+
+/* ---- candidates of one query in one part of the rows ---- */
+
+struct candidate {
+    double lower;
+    uint32_t slot;
+};
+
+struct collector {
+    size_t k;
+    double bound;   /* T: no answer has a lower bound above it */
+    double *uppers; /* max-heap of the k smallest upper bounds */
+    size_t upper_count;
+    size_t upper_capacity;
+    struct candidate *candidates;
+    size_t count;
+    size_t capacity;
+    size_t compact_at;
+};
+
+static void collector_init(struct collector *collector, size_t k)
+{
+    memset(collector, 0, sizeof(*collector));
+    collector->k = k;
+    collector->bound = INFINITY;
+    collector->compact_at = 2 * k + 256;
+}
+
+static void collector_clear(struct collector *collector)
+{
+    ims_free(collector->uppers);
+    ims_free(collector->candidates);
+}
+
+/* Keep `upper` if it is among the k smallest, and lower the bound. */
+static bool push_upper(struct collector *collector, double upper)
+{
+    double *heap;
+    size_t at;
+
+    if (collector->upper_count < collector->k) {
+        if (!ims_grow(
+                (void **)&collector->uppers, &collector->upper_capacity, collector->upper_count + 1,
+                sizeof(*collector->uppers)))
+            return false;
+        heap = collector->uppers;
+        for (at = collector->upper_count++; at > 0 && heap[(at - 1) / 2] < upper; at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+        heap[at] = upper;
+    } else if (upper < collector->uppers[0]) {
+        heap = collector->uppers;
+        for (at = 0; 2 * at + 1 < collector->k;) {
+            size_t child = 2 * at + 1;
+
+            if (child + 1 < collector->k && heap[child + 1] > heap[child])
+                child++;
+            if (heap[child] <= upper)
+                break;
+            heap[at] = heap[child];
+            at = child;
+        }
+        heap[at] = upper;
+    }
+    if (collector->upper_count == collector->k)
+        collector->bound = collector->uppers[0];
+    return true;
+}
+
+/* Drop the candidates that the bound has passed since. */
+static void compact(struct collector *collector)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < collector->count; i++)
+        if (collector->candidates[i].lower <= collector->bound)
+            collector->candidates[kept++] = collector->candidates[i];
+    collector->count = kept;
+    collector->compact_at = 2 * kept + 256;
+}
+
+static imgsim_status collect(
+    struct collector *collector,
+    const uint32_t *slots,
+    size_t count,
+    const double *lower,
+    const double *upper)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!(lower[i] <= collector->bound)) /* farther, or not a number */
+            continue;
+        if (!push_upper(collector, upper[i]) ||
+            !ims_grow(
+                (void **)&collector->candidates, &collector->capacity, collector->count + 1,
+                sizeof(*collector->candidates)))
+            return ims_fail_memory(collector->count * sizeof(*collector->candidates));
+        collector->candidates[collector->count++] = (struct candidate){lower[i], slots[i]};
+        if (collector->count >= collector->compact_at)
+            compact(collector);
+    }
+    return IMGSIM_OK;
+}
+
+/* ---- one round: some queries against all rows ---- */
+
+struct round {
+    const struct ims_search *search;
+    size_t first;       /* query of the call */
+    size_t query_count; /* in this round */
+    struct ims_prepared *prepared;
+    size_t part_count; /* of the rows */
+    size_t part_rows;
+    struct collector *collectors; /* query_count x part_count */
+    float *dots;                  /* of a matrix product: queries x BLOCK_ROWS */
+    float *product_queries;
+    size_t block_start;
+};
+
+/* Slots in [start, end) that have a row the filter lets through. */
+static size_t
+list_rows(const struct ims_search *search, size_t start, size_t end, uint32_t out[BLOCK_ROWS])
+{
+    const struct ims_rows *rows = &search->index->rows;
+    size_t count = 0;
+
+    for (size_t slot = start; slot < end; slot++) {
+        const int64_t id = ims_rows_id(rows, (uint32_t)slot);
+
+        if (id >= 0 &&
+            (search->filter == NULL || ims_bits_test(search->filter, search->filter_bits, id)))
+            out[count++] = (uint32_t)slot;
+    }
+    return count;
+}
+
+/* Some queries against one part of the rows, block by block. */
+static imgsim_status walk_part(void *context, size_t item, uint32_t worker)
+{
+    struct round *round = context;
+    const struct ims_search *search = round->search;
+    const size_t part = item % round->part_count;
+    const size_t first = item / round->part_count * WALK_QUERIES;
+    const size_t last =
+        first + WALK_QUERIES < round->query_count ? first + WALK_QUERIES : round->query_count;
+    const size_t total = search->index->rows.slot_count;
+    const size_t part_end =
+        (part + 1) * round->part_rows < total ? (part + 1) * round->part_rows : total;
+    uint32_t slots[BLOCK_ROWS];
+    double lower[BLOCK_ROWS], upper[BLOCK_ROWS];
+    imgsim_status status = IMGSIM_OK;
+
+    (void)worker;
+    for (size_t start = part * round->part_rows; start < part_end; start += BLOCK_ROWS) {
+        const size_t end = start + BLOCK_ROWS < part_end ? start + BLOCK_ROWS : part_end;
+        const size_t count = list_rows(search, start, end, slots);
+
+        for (size_t query = first; query < last && status == IMGSIM_OK && count > 0; query++)
+            if ((status = ims_estimate_keys(
+                     search->index, &round->prepared[query], slots, count, lower, upper)) ==
+                IMGSIM_OK)
+                status = collect(
+                    &round->collectors[query * round->part_count + part], slots, count, lower,
+                    upper);
+        if (status != IMGSIM_OK)
+            break;
+    }
+    return status;
+}
+
+/* One query's row of a matrix product. */
+static imgsim_status collect_dots(void *context, size_t query, uint32_t worker)
+{
+    struct round *round = context;
+    const struct ims_search *search = round->search;
+    const size_t total = search->index->rows.slot_count;
+    const size_t end =
+        round->block_start + BLOCK_ROWS < total ? round->block_start + BLOCK_ROWS : total;
+    const float *dots = round->dots + query * BLOCK_ROWS;
+    uint32_t slots[BLOCK_ROWS];
+    float raw[BLOCK_ROWS];
+    double lower[BLOCK_ROWS], upper[BLOCK_ROWS];
+    const size_t count = list_rows(search, round->block_start, end, slots);
+
+    (void)worker;
+    for (size_t i = 0; i < count; i++)
+        raw[i] = dots[slots[i] - round->block_start];
+    ims_estimate_from_dots(search->index, &round->prepared[query], slots, raw, count, lower, upper);
+    return collect(&round->collectors[query * round->part_count], slots, count, lower, upper);
+}
+
+/* All queries against all rows by matrix products, a block of rows at a time; BLAS has threads of its own. */
+static imgsim_status walk_by_products(struct round *round)
+{
+    imgsim_status status = IMGSIM_OK;
+    const imgsim_index *index = round->search->index;
+    const size_t dimension = index->dimension, total = index->rows.slot_count;
+    const float *rows = (const float *)(const void *)index->rows.data;
+
+    round->dots = ims_alloc_array(round->query_count, BLOCK_ROWS * sizeof(float));
+    round->product_queries = ims_alloc_array(round->query_count, dimension * sizeof(float));
+    if (round->dots == NULL || round->product_queries == NULL) {
+        status = ims_fail_memory(round->query_count * (BLOCK_ROWS + dimension) * sizeof(float));
+        goto done;
+    }
+    for (size_t query = 0; query < round->query_count; query++)
+        memcpy(
+            round->product_queries + query * dimension, round->prepared[query].scan,
+            dimension * sizeof(float));
+
+    for (round->block_start = 0; round->block_start < total && status == IMGSIM_OK;
+         round->block_start += BLOCK_ROWS) {
+        const size_t left = total - round->block_start;
+
+        ims_gemm_nt(
+            round->query_count, left < BLOCK_ROWS ? left : BLOCK_ROWS, dimension,
+            round->product_queries, dimension, rows + round->block_start * dimension, dimension,
+            round->dots, BLOCK_ROWS);
+        status = ims_pool_run(round->search->pool, round->query_count, collect_dots, round);
+    }
+
+done:
+    ims_free(round->dots);
+    ims_free(round->product_queries);
+    round->dots = NULL;
+    round->product_queries = NULL;
+    return status;
+}
+
+/* Score what the parts of a query kept, sort, answer. */
+static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
+{
+    struct round *round = context;
+    const imgsim_index *index = round->search->index;
+    struct collector *parts = &round->collectors[query * round->part_count];
+    struct collector all;
+    struct ims_neighbour *answers = NULL;
+    imgsim_status status = IMGSIM_OK;
+    struct ims_topk topk;
+    size_t room = 0;
+
+    (void)worker;
+    /* The k-th smallest upper bound of all parts together. */
+    collector_init(&all, round->search->k);
+    for (size_t part = 0; part < round->part_count; part++) {
+        for (size_t i = 0; i < parts[part].upper_count; i++)
+            if (!push_upper(&all, parts[part].uppers[i])) {
+                status = ims_fail_memory(all.upper_count * sizeof(double));
+                goto done;
+            }
+        room += parts[part].count;
+    }
+    room = room < all.k ? room : all.k;
+    if ((answers = ims_alloc_array(room, sizeof(*answers))) == NULL) {
+        status = ims_fail_memory(room * sizeof(*answers));
+        goto done;
+    }
+
+    ims_topk_init(&topk, answers, room);
+    for (size_t part = 0; part < round->part_count; part++)
+        for (size_t i = 0; i < parts[part].count; i++) {
+            const struct candidate candidate = parts[part].candidates[i];
+
+            if (candidate.lower > all.bound)
+                continue;
+            ims_topk_push(
+                &topk,
+                ims_estimates_are_keys(index)
+                    ? candidate.lower
+                    : ims_exact_key(index, &round->prepared[query], candidate.slot),
+                ims_rows_id(&index->rows, candidate.slot));
+        }
+    ims_topk_sort(&topk);
+    for (size_t i = 0; i < topk.count; i++)
+        answers[i].distance = ims_key_distance(index->metric, answers[i].distance);
+    ims_write_answers(round->search, round->first + query, answers, topk.count);
+
+done:
+    ims_free(answers);
+    collector_clear(&all);
+    return status;
+}
+
+void ims_write_answers(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_neighbour *neighbours,
+    size_t count)
+{
+    int64_t *ids = search->out_ids + query * search->k;
+    float *distances = search->out_distances + query * search->k;
+    size_t i = 0;
+
+    for (; i < count && i < search->k; i++) {
+        const float distance = (float)neighbours[i].distance;
+
+        if (distance > search->max_distance)
+            break;
+        ids[i] = neighbours[i].id;
+        distances[i] = distance;
+    }
+    for (; i < search->k; i++) {
+        ids[i] = -1;
+        distances[i] = INFINITY;
+    }
+}
+
+/* ---- rounds ---- */
+
+/* Whether enough rows pass the filter that computing all products costs less than picking rows. */
+static bool products_pay(const struct ims_search *search, size_t query_count)
+{
+    const imgsim_index *index = search->index;
+    const size_t step = index->rows.slot_count / 1024 + 1;
+    size_t looked = 0, passed = 0;
+    uint32_t slot[BLOCK_ROWS];
+
+    if (!ims_metric_by_dots(index->metric) || index->rows.form != IMS_ROWS_FLOAT ||
+        query_count < PRODUCT_FROM || index->dimension < 8)
+        return false;
+    if (search->filter == NULL)
+        return true;
+    for (size_t at = 0; at < index->rows.slot_count; at += step) {
+        looked++;
+        passed += list_rows(search, at, at + 1, slot);
+    }
+    return passed * 4 >= looked;
+}
+
+static size_t query_size(const imgsim_index *index)
+{
+    return index->row_type == IMGSIM_ROW_BITS ? index->dimension / 8
+                                              : index->dimension * sizeof(float);
+}
+
+static imgsim_status run_round(struct round *round, bool by_products)
+{
+    imgsim_status status = IMGSIM_OK;
+    const struct ims_search *search = round->search;
+    const imgsim_index *index = search->index;
+    const uint8_t *queries = (const uint8_t *)search->queries + round->first * query_size(index);
+    const size_t groups = (round->query_count + WALK_QUERIES - 1) / WALK_QUERIES;
+
+    for (size_t query = 0; query < round->query_count && status == IMGSIM_OK; query++)
+        status = ims_prepare(index, queries + query * query_size(index), &round->prepared[query]);
+    if (status == IMGSIM_OK)
+        status = by_products
+                     ? walk_by_products(round)
+                     : ims_pool_run(search->pool, groups * round->part_count, walk_part, round);
+    if (status == IMGSIM_OK)
+        status = ims_pool_run(search->pool, round->query_count, finish_query, round);
+    for (size_t query = 0; query < round->query_count; query++)
+        ims_prepared_clear(&round->prepared[query]);
+    return status;
+}
+
+/* How many parts the rows are cut into: enough work for all threads when there are few queries. */
+static void choose_parts(struct round *round, size_t queries, bool by_products)
+{
+    const size_t threads = ims_pool_threads(round->search->pool);
+    const size_t total = round->search->index->rows.slot_count;
+    const size_t groups = (queries + WALK_QUERIES - 1) / WALK_QUERIES;
+    size_t parts = 1;
+
+    if (!by_products && threads > 1 && groups < PARTS_PER_THREAD * threads)
+        parts = (PARTS_PER_THREAD * threads + groups - 1) / groups;
+    round->part_rows = (total + parts - 1) / parts;
+    round->part_rows = (round->part_rows + BLOCK_ROWS - 1) / BLOCK_ROWS * BLOCK_ROWS;
+    round->part_rows = round->part_rows > 0 ? round->part_rows : BLOCK_ROWS;
+    round->part_count = (total + round->part_rows - 1) / round->part_rows;
+    round->part_count = round->part_count > 0 ? round->part_count : 1;
+}
+
+/* Metrics whose keys or margins take a row's sum or norm. */
+static bool needs_sums(const imgsim_index *index, bool by_products)
+{
+    switch (index->metric) {
+    case IMGSIM_METRIC_COSINE:
+    case IMGSIM_METRIC_ANGULAR:
+    case IMGSIM_METRIC_INNER_PRODUCT:
+    case IMGSIM_METRIC_CORRELATION:
+    case IMGSIM_METRIC_BHATTACHARYYA:
+        return true;
+    default:
+        return by_products;
+    }
+}
+
+imgsim_status ims_exact_search(const struct ims_search *search)
+{
+    imgsim_status status;
+    struct round round = {.search = search};
+    const size_t queries =
+        search->query_count < PRODUCT_QUERIES ? search->query_count : PRODUCT_QUERIES;
+    const bool by_products = products_pay(search, queries);
+    size_t collectors;
+
+    if (search->query_count == 0)
+        return IMGSIM_OK;
+    if (needs_sums(search->index, by_products) &&
+        (status = ims_index_sums(search->index, search->pool)) != IMGSIM_OK)
+        return status;
+    choose_parts(&round, queries, by_products);
+    collectors = queries * round.part_count;
+    round.prepared = ims_calloc(queries, sizeof(*round.prepared));
+    round.collectors = ims_calloc(collectors, sizeof(*round.collectors));
+    if (round.prepared == NULL || round.collectors == NULL) {
+        status = ims_fail_memory(collectors * sizeof(*round.collectors));
+        goto done;
+    }
+
+    for (; round.first < search->query_count && status == IMGSIM_OK; round.first += queries) {
+        const size_t left = search->query_count - round.first;
+
+        round.query_count = left < queries ? left : queries;
+        for (size_t i = 0; i < collectors; i++)
+            collector_init(&round.collectors[i], search->k);
+        status = run_round(&round, by_products);
+        for (size_t i = 0; i < collectors; i++)
+            collector_clear(&round.collectors[i]);
+    }
+
+done:
+    ims_free(round.collectors);
+    ims_free(round.prepared);
+    return status;
+}

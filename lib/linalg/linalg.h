@@ -7,41 +7,62 @@
 
 /* All matrices are row-major. BLAS is called once per call, on the calling thread. */
 
-/* out (m x n, row stride out_stride) = a (m x k, stride a_stride) * b (n x k, stride b_stride) transposed */
-void ims_gemm_nt(size_t m,
-                 size_t n,
-                 size_t k,
-                 const float *a,
-                 size_t a_stride,
-                 const float *b,
-                 size_t b_stride,
-                 float *out,
-                 size_t out_stride);
+/*
+ * out (m x n, row stride out_stride) = a (m x k, stride a_stride) * b (n x k, stride b_stride)
+ * transposed
+ */
+void ims_gemm_nt(
+    size_t m,
+    size_t n,
+    size_t k,
+    const float *a,
+    size_t a_stride,
+    const float *b,
+    size_t b_stride,
+    float *out,
+    size_t out_stride);
 /* out (m x n) = a (m x k) * b (k x n) */
-void ims_gemm_nn(size_t m,
-                 size_t n,
-                 size_t k,
-                 const float *a,
-                 size_t a_stride,
-                 const float *b,
-                 size_t b_stride,
-                 float *out,
-                 size_t out_stride);
+void ims_gemm_nn(
+    size_t m,
+    size_t n,
+    size_t k,
+    const float *a,
+    size_t a_stride,
+    const float *b,
+    size_t b_stride,
+    float *out,
+    size_t out_stride);
+/* out (m x n) = a (k x m) transposed * b (k x n) */
+void ims_gemm_tn(
+    size_t m,
+    size_t n,
+    size_t k,
+    const float *a,
+    size_t a_stride,
+    const float *b,
+    size_t b_stride,
+    float *out,
+    size_t out_stride);
 /* Lower triangle of out (d x d) = rows (n x d) transposed * rows; the rest of out is untouched. */
 void ims_syrk(size_t n, size_t d, const float *rows, float *out);
 
 /*
- * The `count` largest eigenvalues, falling, and their eigenvectors (count x d, a row each, sign: the entry of largest
- * magnitude is positive, the first of equals) of a symmetric matrix given by its lower triangle (d x d, destroyed).
- * LAPACKE_dsyevr. INTERNAL with LAPACK's number on failure.
+ * The `count` largest eigenvalues, falling, and their eigenvectors (count x d, a row each, sign:
+ * the entry of largest magnitude is positive, the first of equals) of a symmetric matrix given by
+ * its lower triangle (d x d), which is destroyed; what lies above the diagonal is neither read nor
+ * written. LAPACKE_dsyevr. INTERNAL with LAPACK's number on failure.
  */
 imgsim_status ims_eigen_symmetric(
-    double *matrix, size_t d, size_t count, double *out_values, double *out_vectors);
+    double *matrix,
+    size_t d,
+    size_t count,
+    double *out_values,
+    double *out_vectors);
 
 /*
- * Upper factor R with R^T R = matrix (d x d, symmetric positive semi-definite, both triangles given), so that
- * (a-b)^T M (a-b) = |R a - R b|^2. From the eigendecomposition, so that semi-definite is fine. INVALID_ARGUMENT if not
- * symmetric or clearly indefinite.
+ * Upper factor R with R^T R = matrix (d x d, symmetric positive semi-definite, both triangles
+ * given), so that (a-b)^T M (a-b) = |R a - R b|^2. From the eigendecomposition, so that
+ * semi-definite is fine. INVALID_ARGUMENT if not symmetric or clearly indefinite.
  */
 imgsim_status ims_square_root(const double *matrix, size_t d, float *out_factor);
 

@@ -21,7 +21,11 @@ struct ims_kernels {
     /* One query against four rows at `stride` floats: out[0..3]. */
     void (*dot4)(const float *query, const float *rows, size_t stride, size_t count, float out[4]);
     void (*l2_squared4)(
-        const float *query, const float *rows, size_t stride, size_t count, float out[4]);
+        const float *query,
+        const float *rows,
+        size_t stride,
+        size_t count,
+        float out[4]);
     /* sum over a_i > 0 of (a_i - b_i)^2 / a_i; a is the query */
     float (*chi_square)(const float *a, const float *b, size_t count);
     /* sum min(a_i, b_i) */
@@ -32,40 +36,51 @@ struct ims_kernels {
     uint32_t (*hamming)(const uint8_t *a, const uint8_t *b, size_t byte_count);
     /* |a and b| and |a or b| */
     void (*jaccard)(
-        const uint8_t *a, const uint8_t *b, size_t byte_count, uint32_t *out_and, uint32_t *out_or);
-    /* sum a_i b_i of signed bytes, exact in 32 bits up to 131072 values */
-    int32_t (*dot_i8)(const int8_t *a, const int8_t *b, size_t count);
+        const uint8_t *a,
+        const uint8_t *b,
+        size_t byte_count,
+        uint32_t *out_and,
+        uint32_t *out_or);
+    /* sum a_i b_i, unsigned times signed bytes, exact for up to 65536 values; the other takes four rows. */
+    int32_t (*dot_u8i8)(const uint8_t *a, const int8_t *b, size_t count);
+    void (*dot_u8i8_four)(
+        const uint8_t *const rows[4], const int8_t *b, size_t count, int32_t out[4]);
     /*
      * Sparse row against a dense query: over the row's entries e with bin c = bins[e] and value v = counts[e] * scale,
      *   intersection: sum min(query[c], v);  sqrt_dot: sum sqrt(query[c] * v);
      *   dot: sum query[c] * v;  l1_part: sum |query[c] - v| - query[c] (add the query's sum for the L1 distance);
      *   chi_part: sum over query[c] > 0 of ((query[c] - v)^2 / query[c] - query[c]) (add the query's sum).
      */
-    float (*sparse_intersection)(const float *query,
-                                 const uint16_t *bins,
-                                 const uint32_t *counts,
-                                 size_t count,
-                                 float scale);
-    float (*sparse_sqrt_dot)(const float *query,
-                             const uint16_t *bins,
-                             const uint32_t *counts,
-                             size_t count,
-                             float scale);
-    float (*sparse_dot)(const float *query,
-                        const uint16_t *bins,
-                        const uint32_t *counts,
-                        size_t count,
-                        float scale);
-    float (*sparse_l1_part)(const float *query,
-                            const uint16_t *bins,
-                            const uint32_t *counts,
-                            size_t count,
-                            float scale);
-    float (*sparse_chi_part)(const float *query,
-                             const uint16_t *bins,
-                             const uint32_t *counts,
-                             size_t count,
-                             float scale);
+    float (*sparse_intersection)(
+        const float *query,
+        const uint16_t *bins,
+        const uint32_t *counts,
+        size_t count,
+        float scale);
+    float (*sparse_sqrt_dot)(
+        const float *query,
+        const uint16_t *bins,
+        const uint32_t *counts,
+        size_t count,
+        float scale);
+    float (*sparse_dot)(
+        const float *query,
+        const uint16_t *bins,
+        const uint32_t *counts,
+        size_t count,
+        float scale);
+    float (*sparse_l1_part)(
+        const float *query,
+        const uint16_t *bins,
+        const uint32_t *counts,
+        size_t count,
+        float scale);
+    float (*sparse_chi_part)(
+        const float *query,
+        const uint16_t *bins,
+        const uint32_t *counts,
+        size_t count,
+        float scale);
 };
 
 /* The table in use: the best this processor has, or what IMGSIM_SIMD names. */

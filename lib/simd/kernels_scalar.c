@@ -1,3 +1,252 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To be written. */
-typedef int ims_unused_kernels_scalar_c;
+/* Distance kernels in plain C: the ones every other set is tested against. */
+#include "simd/kernels_sets.h"
+
+#include <math.h>
+#include <string.h>
+
+static float dot(const float *a, const float *b, size_t count)
+{
+    float sum[4] = {0};
+    size_t i = 0;
+
+    for (; i + 4 <= count; i += 4)
+        for (size_t lane = 0; lane < 4; lane++)
+            sum[lane] += a[i + lane] * b[i + lane];
+    for (; i < count; i++)
+        sum[0] += a[i] * b[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static float l2_squared(const float *a, const float *b, size_t count)
+{
+    float sum[4] = {0};
+    size_t i = 0;
+
+    for (; i + 4 <= count; i += 4)
+        for (size_t lane = 0; lane < 4; lane++) {
+            const float difference = a[i + lane] - b[i + lane];
+
+            sum[lane] += difference * difference;
+        }
+    for (; i < count; i++)
+        sum[0] += (a[i] - b[i]) * (a[i] - b[i]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static float l1(const float *a, const float *b, size_t count)
+{
+    float sum[4] = {0};
+    size_t i = 0;
+
+    for (; i + 4 <= count; i += 4)
+        for (size_t lane = 0; lane < 4; lane++)
+            sum[lane] += fabsf(a[i + lane] - b[i + lane]);
+    for (; i < count; i++)
+        sum[0] += fabsf(a[i] - b[i]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static void dot4(const float *query, const float *rows, size_t stride, size_t count, float out[4])
+{
+    for (size_t row = 0; row < 4; row++)
+        out[row] = dot(query, rows + row * stride, count);
+}
+
+static void
+l2_squared4(const float *query, const float *rows, size_t stride, size_t count, float out[4])
+{
+    for (size_t row = 0; row < 4; row++)
+        out[row] = l2_squared(query, rows + row * stride, count);
+}
+
+static float chi_square(const float *a, const float *b, size_t count)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (a[i] > 0) {
+            const float difference = a[i] - b[i];
+
+            sum += difference * difference / a[i];
+        }
+    return sum;
+}
+
+static float intersection(const float *a, const float *b, size_t count)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += a[i] < b[i] ? a[i] : b[i];
+    return sum;
+}
+
+static float sqrt_dot(const float *a, const float *b, size_t count)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += sqrtf(a[i] * b[i]);
+    return sum;
+}
+
+/* Set bits of a word, by adding ever wider fields. */
+static uint32_t popcount64(uint64_t word)
+{
+    word -= (word >> 1) & 0x5555555555555555u;
+    word = (word & 0x3333333333333333u) + ((word >> 2) & 0x3333333333333333u);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)((word * 0x0101010101010101u) >> 56);
+}
+
+/* Up to 8 bytes as a word, missing ones 0. */
+static uint64_t load_word(const uint8_t *bytes, size_t byte_count)
+{
+    uint64_t word = 0;
+
+    memcpy(&word, bytes, byte_count < 8 ? byte_count : 8);
+    return word;
+}
+
+static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t byte_count)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < byte_count; i += 8)
+        sum += popcount64(load_word(a + i, byte_count - i) ^ load_word(b + i, byte_count - i));
+    return sum;
+}
+
+static void
+jaccard(const uint8_t *a, const uint8_t *b, size_t byte_count, uint32_t *out_and, uint32_t *out_or)
+{
+    uint32_t both = 0, any = 0;
+
+    for (size_t i = 0; i < byte_count; i += 8) {
+        const uint64_t left = load_word(a + i, byte_count - i);
+        const uint64_t right = load_word(b + i, byte_count - i);
+
+        both += popcount64(left & right);
+        any += popcount64(left | right);
+    }
+    *out_and = both;
+    *out_or = any;
+}
+
+static int32_t dot_u8i8(const uint8_t *a, const int8_t *b, size_t count)
+{
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void
+dot_u8i8_four(const uint8_t *const rows[4], const int8_t *b, size_t count, int32_t out[4])
+{
+    for (size_t row = 0; row < 4; row++)
+        out[row] = dot_u8i8(rows[row], b, count);
+}
+
+static float sparse_intersection(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale)
+{
+    float sum = 0;
+
+    for (size_t e = 0; e < count; e++) {
+        const float value = (float)counts[e] * scale;
+
+        sum += query[bins[e]] < value ? query[bins[e]] : value;
+    }
+    return sum;
+}
+
+static float sparse_sqrt_dot(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale)
+{
+    float sum = 0;
+
+    for (size_t e = 0; e < count; e++)
+        sum += sqrtf(query[bins[e]] * ((float)counts[e] * scale));
+    return sum;
+}
+
+static float sparse_dot(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale)
+{
+    float sum = 0;
+
+    for (size_t e = 0; e < count; e++)
+        sum += query[bins[e]] * ((float)counts[e] * scale);
+    return sum;
+}
+
+static float sparse_l1_part(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale)
+{
+    float sum = 0;
+
+    for (size_t e = 0; e < count; e++)
+        sum += fabsf(query[bins[e]] - (float)counts[e] * scale) - query[bins[e]];
+    return sum;
+}
+
+static float sparse_chi_part(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale)
+{
+    float sum = 0;
+
+    for (size_t e = 0; e < count; e++) {
+        const float expected = query[bins[e]];
+
+        if (expected > 0) {
+            const float difference = expected - (float)counts[e] * scale;
+
+            sum += difference * difference / expected - expected;
+        }
+    }
+    return sum;
+}
+
+const struct ims_kernels ims_kernels_scalar = {
+    .name = "scalar",
+    .dot = dot,
+    .l2_squared = l2_squared,
+    .l1 = l1,
+    .dot4 = dot4,
+    .l2_squared4 = l2_squared4,
+    .chi_square = chi_square,
+    .intersection = intersection,
+    .sqrt_dot = sqrt_dot,
+    .hamming = hamming,
+    .jaccard = jaccard,
+    .dot_u8i8 = dot_u8i8,
+    .dot_u8i8_four = dot_u8i8_four,
+    .sparse_intersection = sparse_intersection,
+    .sparse_sqrt_dot = sparse_sqrt_dot,
+    .sparse_dot = sparse_dot,
+    .sparse_l1_part = sparse_l1_part,
+    .sparse_chi_part = sparse_chi_part,
+};

@@ -19,6 +19,10 @@ double ims_metric_similarity_of(int32_t metric, uint32_t dimension, double value
 size_t ims_row_size(int32_t row_type, uint32_t dimension);
 /* Value of any metric but MAHALANOBIS and CALLBACK; arguments are known to be right. */
 double ims_metric_compare(
-    int32_t metric, int32_t row_type, const void *a, const void *b, uint32_t dimension);
+    int32_t metric,
+    int32_t row_type,
+    const void *a,
+    const void *b,
+    uint32_t dimension);
 
 #endif

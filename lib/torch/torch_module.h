@@ -32,27 +32,30 @@ struct ims_torch_config {
     uint32_t threads;
     /* Side of the square input. */
     uint32_t input_size;
-    uint32_t reserved;
+    /* InceptionV3 only: non-zero scales the input from ImageNet's mean and deviation to [-1, 1], as torchvision's own weights expect. */
+    uint32_t transform_input;
 };
 
 /* What went wrong: values of imgsim_status. The text goes to `error` (error_size bytes). */
 struct ims_torch_functions {
     uint32_t contract;
     /* Build the network and copy the weights in. */
-    int32_t (*create)(const struct ims_torch_config *config,
-                      const struct ims_torch_tensor *tensors,
-                      size_t tensor_count,
-                      void **out_network,
-                      uint32_t *out_dimension,
-                      char *error,
-                      size_t error_size);
+    int32_t (*create)(
+        const struct ims_torch_config *config,
+        const struct ims_torch_tensor *tensors,
+        size_t tensor_count,
+        void **out_network,
+        uint32_t *out_dimension,
+        char *error,
+        size_t error_size);
     /* count images, count x size x size x 3 bytes RGB -> count x dimension floats, pooled, not normalised. */
-    int32_t (*run)(void *network,
-                   const uint8_t *pixels,
-                   size_t count,
-                   float *out_rows,
-                   char *error,
-                   size_t error_size);
+    int32_t (*run)(
+        void *network,
+        const uint8_t *pixels,
+        size_t count,
+        float *out_rows,
+        char *error,
+        size_t error_size);
     void (*destroy)(void *network);
 };
 

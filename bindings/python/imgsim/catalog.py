@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collection: scan, search, labels, features."""
+
+import ctypes
+import os
+from collections import namedtuple
+from ctypes import POINTER, byref, c_char_p, c_int64, c_uint8, c_uint64, c_void_p
+
+import numpy as np
+
+from . import native
+from .arrays import (
+    DTYPES, METRIC_CALLBACK, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name, text, view,
+)
+from .extractor import Extractor, Image
+from .index import Index, filter_bits
+from .native import library, make, options
+from .projector import Projector
+
+STATES = ("ok", "skipped", "failed", "crashed", "timeout", "missing")
+_IMAGES = {"mean": 0, "rrf": 1, "best": 2}
+_FUSIONS = {"sum": 0, "rrf": 1}
+_SEARCHES = {"auto": 0, "exact": 1, "cascade": 2, "double": 3}
+
+File = namedtuple("File", "id uuid path format state reason width height bytes mtime_ns content_hash")
+Feature = namedtuple("Feature", "name spec fingerprint source dimension row_type metric image_count")
+
+
+class Part(dict):
+    """What one channel adds to a hit: metric, value, similarity, weight, rank; as items and as attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Hit(namedtuple("Hit", "rank id uuid path score width height parts")):
+    """One answer: `id` is the image id (row of the features), `parts` maps channels to Part."""
+
+
+class Results(list):
+    """Hits, best first, with what is known of the search: exact, image_count, failovers, elapsed_ms."""
+
+    def __init__(self, hits, exact, image_count, failovers, elapsed_ms):
+        super().__init__(hits)
+        self.exact = exact
+        self.image_count = image_count
+        self.failovers = failovers
+        self.elapsed_ms = elapsed_ms
+
+
+class Catalog:
+    """A collection on disk. `path` is its folder ("photos/.imgsim") or a folder that holds one."""
+
+    def __init__(self, path, create=False, read_only=False):
+        settings = options("catalog", create=int(create), read_only=int(read_only))
+        self._handle = make("imgsim_catalog_open", text(path), byref(settings))
+        self._queries = {}
+        self._paths = None
+
+    def close(self):
+        """Release the catalog; arrays from features() stay valid."""
+        if getattr(self, "_handle", None):
+            self._drop_queries()
+            library.imgsim_catalog_free(self._handle)
+            self._handle = None
+
+    __del__ = close
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    def _drop_queries(self):
+        for query in self._queries.values():
+            library.imgsim_query_free(query.handle)
+        self._queries = {}
+        self._paths = None
+
+    path = property(lambda self: os.fsdecode(library.imgsim_catalog_get_path(self._handle)))
+    root = property(lambda self: os.fsdecode(library.imgsim_catalog_get_root(self._handle)))
+    id_count = property(lambda self: library.imgsim_catalog_get_id_count(self._handle))
+
+    def __len__(self):
+        return library.imgsim_catalog_get_image_count(self._handle)
+
+    def refresh(self):
+        """Take in what others have committed since."""
+        library.imgsim_catalog_refresh(self._handle)
+        self._drop_queries()
+
+    # ---- scan ----
+
+    def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
+             precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
+             include_hidden=False, follow_links=False, recheck=False):
+        """Bring the catalog up to date with folders and files; returns the report as a dict.
+
+        model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
+        color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
+        """
+        chosen = list(extractors or [])
+        chosen += [Extractor("color")] if color else []
+        chosen += [Extractor("hash")] if hash else []
+        if model is not None:
+            chosen.append(Extractor("cnn", model=model, architecture=architecture, precision=precision,
+                                    trust_model=trust_model, threads=threads))
+        names = [text(path) for path in ([paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths)]
+        report = native.ScanReport(struct_size=ctypes.sizeof(native.ScanReport))
+        with Callbacks() as callbacks:
+            settings = options("scan", threads=threads, min_side=min_side, transaction_size=transaction_size,
+                               include_hidden=int(include_hidden), follow_links=int(follow_links),
+                               recheck=int(recheck), progress=callbacks.progress(progress))
+            handles = (c_void_p * max(len(chosen), 1))(*[extractor._handle for extractor in chosen])
+            settings.extractors = ctypes.cast(handles, POINTER(c_void_p))
+            settings.extractor_count = len(chosen)
+            try:
+                library.imgsim_scan(self._handle, (c_char_p * len(names))(*names), len(names), byref(settings),
+                                    byref(report))
+            finally:
+                self._drop_queries()
+        library.imgsim_derive_refresh(self._handle, None)
+        return {name: getattr(report, name) for name, _type in report._fields_ if name != "struct_size"}
+
+    # ---- search ----
+
+    def search(self, images, k=5, by=None, fuse="sum", *, metric=None, weights=None, negatives=(), combine="mean",
+               search="auto", exact=False, candidates=None, search_width=None, min_score=None, label=None, under=None,
+               filter=None, include_queries=False, rrf_k=None, threads=None, model=None, extractors=None, sheet=None,
+               html=None):
+        """The k images most like 1 to 5 others.
+
+        images: paths, bytes, H x W x 3 uint8 arrays, image ids (int), Image objects, or {feature: row}.
+        by: {"embedding": 0.7, "color": 0.2} or text as for the command; metric: {"color": "chi-square"}, where a function
+        (query, rows) -> distances will also do. fuse: "sum", "rrf" or a function(similarities) -> scores.
+        combine: "mean", "rrf" or "best" over several images. search: "auto", "exact", "cascade" or "double".
+        label, under: one or a list. filter: boolean array by id, or ids. sheet, html: files to write.
+        """
+        query = self._query(by, metric)
+        images = [images] if isinstance(images, (str, bytes, os.PathLike, np.ndarray, int, dict, Image)) else images
+        with Callbacks() as callbacks:
+            settings = options(
+                "query", k=k, images=_pick(_IMAGES, combine, "combine"), candidates=candidates,
+                search=1 if exact else _pick(_SEARCHES, search, "search"), search_width=search_width, rrf_k=rrf_k,
+                min_score=min_score, exclude_queries=int(not include_queries), threads=threads)
+            if callable(fuse):
+                settings.fusion = 2
+                settings.fuse = callbacks.fusion(fuse)
+            else:
+                settings.fusion = _pick(_FUSIONS, fuse, "fuse")
+            library.imgsim_query_set_options(query.handle, byref(settings))
+            with query.callbacks:
+                self._extractors(query, model, extractors)
+                self._question(query, images, weights, negatives)
+                self._filters(query, label, under, filter)
+                result = make("imgsim_query_search", query.handle)
+        try:
+            if sheet is not None:
+                library.imgsim_result_write_sheet(result, query.handle, text(sheet))
+            if html is not None:
+                library.imgsim_result_write_html(result, query.handle, text(html))
+            return _results(result)
+        finally:
+            library.imgsim_result_free(result)
+
+    def _query(self, by, metric):
+        """The query object of these channels; it keeps its rows loaded from one search to the next."""
+        key = (str(by), str(sorted((metric or {}).items(), key=str)))
+        if key not in self._queries:
+            handle = make("imgsim_query_new", self._handle, None)
+            query = self._queries[key] = _Query(handle, Callbacks())
+            try:
+                _add_channels(query, by, metric or {})
+            except BaseException:
+                library.imgsim_query_free(self._queries.pop(key).handle)
+                raise
+        query = self._queries[key]
+        library.imgsim_query_clear_images(query.handle)
+        library.imgsim_query_clear_filters(query.handle)
+        return query
+
+    @staticmethod
+    def _extractors(query, model, extractors):
+        given = dict(extractors or {})
+        if model is not None:
+            given["embedding"] = Extractor("cnn", model=model)
+        for feature, extractor in given.items():
+            library.imgsim_query_set_extractor(query.handle, text(feature), extractor._handle)
+
+    def _question(self, query, images, weights, negatives):
+        images = list(images)
+        weights = [1.0] * len(images) if weights is None else list(weights)
+        if len(weights) != len(images):
+            raise ValueError("%d weights for %d images" % (len(weights), len(images)))
+        for image, weight in zip(images, weights):
+            self._add_image(query.handle, image, weight)
+        for image in [negatives] if isinstance(negatives, (str, bytes, os.PathLike, int)) else negatives:
+            self._add_image(query.handle, image, -1.0)
+
+    def _add_image(self, query, image, weight):
+        if isinstance(image, dict):
+            for feature, row in image.items():
+                row = self._row(feature, row)
+                library.imgsim_query_add_row(query, text(feature), row.ctypes.data, row.nbytes, weight)
+        elif isinstance(image, (int, np.integer)):
+            library.imgsim_query_add_id(query, int(image), weight)
+        elif isinstance(image, (bytes, bytearray, memoryview)):
+            data = np.frombuffer(image, dtype=np.uint8)
+            library.imgsim_query_add_memory(query, data.ctypes.data, data.size, weight)
+        elif isinstance(image, (np.ndarray, Image)):
+            decoded = image if isinstance(image, Image) else Image(image)
+            library.imgsim_query_add_image(query, decoded._handle, weight)
+        else:
+            library.imgsim_query_add_file(query, text(image), weight)
+
+    def _row(self, feature, row):
+        info = self.feature_sets.get(feature)
+        dtype = DTYPES[info.row_type] if info else np.float32
+        return np.ascontiguousarray(row, dtype=dtype)
+
+    @staticmethod
+    def _filters(query, label, under, allowed):
+        for value in [label] if isinstance(label, str) else label or []:
+            library.imgsim_query_filter_label(query.handle, value.encode())
+        for value in [under] if isinstance(under, (str, bytes, os.PathLike)) else under or []:
+            library.imgsim_query_filter_directory(query.handle, text(value))
+        if allowed is not None:
+            bits = filter_bits(allowed)
+            library.imgsim_query_filter_bits(
+                query.handle, bits.ctypes.data_as(POINTER(c_uint8)), bits.size * 8)
+
+    # ---- files and labels ----
+
+    def files(self, state=None):
+        """Every file, or those of one state ("ok", "failed", ...), as File tuples."""
+        found = []
+
+        def visit(struct, _data):
+            found.append(_file(struct.contents))
+        with Callbacks() as callbacks:
+            library.imgsim_catalog_visit_files(
+                self._handle, -1 if state is None else STATES.index(state),
+                callbacks.wrap(native.FileCallback, visit), None)
+        return found
+
+    @property
+    def paths(self):
+        """Absolute paths; position = image id; "" for ids that are dead."""
+        if self._paths is None:
+            paths = [""] * self.id_count
+            for file in self.files():
+                if file.id >= 0:
+                    paths[file.id] = file.path
+            self._paths = paths
+        return self._paths
+
+    @property
+    def states(self):
+        """Number of files in each state."""
+        counts = (c_uint64 * len(STATES))()
+        library.imgsim_catalog_count_states(self._handle, counts)
+        return dict(zip(STATES, counts))
+
+    def find(self, name):
+        """Image id of a path or UUID."""
+        out = c_int64()
+        library.imgsim_catalog_find(self._handle, text(name), byref(out))
+        return out.value
+
+    def add_label(self, image, label):
+        """Label one image, or many: ids, paths or UUIDs."""
+        images = [image] if isinstance(image, (str, bytes, os.PathLike, int, np.integer)) else list(image)
+        ids = [int(i) if isinstance(i, (int, np.integer)) else self.find(i) for i in images]
+        names = [label.encode()] * len(ids)
+        library.imgsim_catalog_add_labels(
+            self._handle, (c_int64 * len(ids))(*ids), (c_char_p * len(ids))(*names), len(ids))
+
+    def remove_label(self, image, label):
+        """Take a label from an image."""
+        number = int(image) if isinstance(image, (int, np.integer)) else self.find(image)
+        library.imgsim_catalog_remove_label(self._handle, number, label.encode())
+
+    def labels(self, image=None):
+        """{label: number of images}, of all images or of one."""
+        number = -1 if image is None else int(image) if isinstance(image, (int, np.integer)) else self.find(image)
+        found = {}
+
+        def visit(label, count, _data):
+            found[label.decode("utf-8", "replace")] = count
+        with Callbacks() as callbacks:
+            library.imgsim_catalog_visit_labels(
+                self._handle, number, callbacks.wrap(native.LabelCallback, visit), None)
+        return found
+
+    # ---- features ----
+
+    @property
+    def feature_sets(self):
+        """{name: Feature}, in the order in which they were made."""
+        found = {}
+
+        def visit(struct, _data):
+            f = struct.contents
+            found[f.name.decode()] = Feature(
+                f.name.decode(), os.fsdecode(f.spec), f.fingerprint.decode(), f.source.decode(), f.dimension,
+                f.row_type, metric_name(f.metric), f.image_count)
+        with Callbacks() as callbacks:
+            library.imgsim_catalog_visit_features(
+                self._handle, callbacks.wrap(native.FeatureCallback, visit), None)
+        return found
+
+    def features(self, name):
+        """Rows of a feature, row = image id, read-only. Mapped; histograms, kept sparse, become a dense copy.
+
+        Rows of ids without this feature are unspecified; has_features() tells which have one.
+        """
+        handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, text(name)))
+        count = library.imgsim_features_get_row_count(handle.handle)
+        row_type = library.imgsim_features_get_row_type(handle.handle)
+        width = columns(row_type, library.imgsim_features_get_dimension(handle.handle))
+        if row_type == ROW_UINT32:
+            rows = _dense(handle.handle, count, width)
+        else:
+            rows = _mapped(handle, (count, width), DTYPES[row_type])
+        rows.flags.writeable = False
+        return rows
+
+    def has_features(self, name):
+        """Boolean array by image id: which images have a row of this feature and are in state "ok"."""
+        handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, text(name)))
+        count = library.imgsim_features_get_row_count(handle.handle)
+        return np.array([library.imgsim_features_has_row(handle.handle, i) for i in range(count)], np.bool_)
+
+    def put_features(self, name, rows, ids=None, *, metric="cosine", row_type=1, spec="", fingerprint="", source=""):
+        """Store rows of your own as a feature; ids default to 0, 1, ..."""
+        array = matrix(rows, DTYPES[row_type])
+        numbers = ids_array(np.arange(len(array)) if ids is None else ids, len(array))
+        definition = native.FeatureDefinition(
+            struct_size=ctypes.sizeof(native.FeatureDefinition), name=text(name), spec=text(spec),
+            fingerprint=text(fingerprint), source=text(source), row_type=row_type, metric=metric_code(metric),
+            dimension=array.shape[1] * 8 if array.dtype == np.uint8 else array.shape[1])
+        library.imgsim_catalog_put_features(
+            self._handle, byref(definition), numbers.ctypes.data_as(POINTER(c_int64)), len(numbers),
+            array.ctypes.data, array.nbytes)
+        self._drop_queries()
+
+    def remove_features(self, name):
+        """Drop a feature and its files."""
+        library.imgsim_catalog_remove_features(self._handle, text(name))
+        self._drop_queries()
+
+    def pca(self, dim=128, feature=None, name=None, *, whiten=0.0, normalize=False, threads=None, progress=None):
+        """Fit a PCA on a feature ("embedding") and store the projected rows as a feature; returns the Projector."""
+        inner = options("projector", whiten=whiten, normalize=int(normalize), threads=threads)
+        with Callbacks() as callbacks:
+            settings = options("projection", source=text(feature), name=text(name), dimension=dim,
+                               progress=callbacks.progress(progress))
+            settings.projector = ctypes.pointer(inner)
+            handle = make("imgsim_derive_projection", self._handle, byref(settings))
+        self._drop_queries()
+        projector = Projector.__new__(Projector)
+        projector._handle, projector._dim, projector._settings = handle, dim, None
+        return projector
+
+    def build_index(self, feature=None, kind="auto", metric=None, *, threads=None, max_links=None, build_width=None,
+                    search_width=None, progress=None):
+        """Build or refresh the stored index of a feature; returns the Index."""
+        code = ctypes.c_int32()
+        library.imgsim_index_kind_from_name(kind.encode(), byref(code))
+        index = Index.__new__(Index)
+        index._callbacks = Callbacks()
+        settings = options("index", kind=code.value, metric=0 if metric is None else metric_code(metric),
+                           threads=threads, max_links=max_links, build_width=build_width, search_width=search_width)
+        with index._callbacks as callbacks:
+            settings.progress = callbacks.progress(progress)
+            index._handle = make("imgsim_derive_index", self._handle, text(feature), byref(settings))
+        self._drop_queries()
+        return index
+
+    def export_npy(self, feature, path):
+        """Write a feature as PATH (dense rows) and PATH with .ids.npy (their ids)."""
+        library.imgsim_catalog_export_npy(self._handle, text(feature), text(path))
+
+    def export_csv(self, path):
+        """Write a table of all files."""
+        library.imgsim_catalog_export_csv(self._handle, text(path))
+
+    def verify(self):
+        """Problems found in the catalog and its matrices, one text each; empty when sound."""
+        problems = []
+        callback = native.VerifyCallback(lambda problem, _data: problems.append(problem.decode("utf-8", "replace")))
+        try:
+            library.imgsim_catalog_verify(self._handle, callback, None)
+        except native.Error:
+            if not problems:
+                raise
+        return problems
+
+
+_Query = namedtuple("_Query", "handle callbacks")
+
+
+class _FeaturesHandle:
+    """Keeps mapped rows alive."""
+
+    def __init__(self, handle):
+        self.handle = handle
+
+    def __del__(self):
+        library.imgsim_features_free(self.handle)
+
+
+def _pick(table, value, what):
+    if value not in table:
+        raise ValueError("unknown %s %r, expected one of %s" % (what, value, ", ".join(table)))
+    return table[value]
+
+
+def _mapped(handle, shape, dtype):
+    """Rows of a feature as an array that keeps their handle alive."""
+    address = library.imgsim_features_get_rows(handle.handle)
+    if not address or not shape[0]:
+        return np.empty(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = (c_uint8 * size).from_address(address)
+    buffer.owner = handle
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape)
+
+
+def _dense(handle, count, width):
+    """Sparse histograms as a dense array."""
+    offsets, lengths = POINTER(c_uint64)(), POINTER(ctypes.c_uint32)()
+    bins, counts = POINTER(ctypes.c_uint16)(), POINTER(ctypes.c_uint32)()
+    library.imgsim_features_get_sparse(handle, byref(offsets), byref(lengths), byref(bins), byref(counts))
+    dense = np.zeros((count, width), np.uint32)
+    for i in range(count):
+        start, length = offsets[i], lengths[i]
+        if length and library.imgsim_features_has_row(handle, i):
+            b = view(ctypes.addressof(bins.contents) + 2 * start, (length,), np.uint16)
+            dense[i, b] = view(ctypes.addressof(counts.contents) + 4 * start, (length,), np.uint32)
+    return dense
+
+
+def _file(f):
+    return File(f.id, f.uuid.decode(), os.fsdecode(f.path), f.format.decode(), STATES[f.state],
+                f.reason.decode("utf-8", "replace"), f.width, f.height, f.bytes, f.mtime_ns, f.content_hash.decode())
+
+
+def _add_channels(query, by, metric):
+    """Channels of a query from a text, a dict of weights, or None for the default."""
+    named = {name: value for name, value in metric.items() if not callable(value)}
+    metrics = ",".join("%s=%s" % item for item in named.items())
+    if by is None and metric:
+        by = {name: 1.0 for name in metric}
+    if isinstance(by, str):
+        library.imgsim_query_add_channels(query.handle, by.encode(), metrics.encode() or None)
+    elif by is not None:
+        for feature, weight in by.items():
+            settings = options("channel", weight=weight)
+            chosen = metric.get(feature)
+            if callable(chosen):
+                settings.metric = METRIC_CALLBACK
+                settings.callback = query.callbacks.metric(chosen)
+            elif chosen is not None:
+                settings.metric = metric_code(chosen)
+            library.imgsim_query_add_channel(query.handle, text(feature), byref(settings))
+
+
+def _results(result):
+    count = library.imgsim_result_get_count(result)
+    part_count = library.imgsim_result_get_part_count(result)
+    hit = native.HitStruct(struct_size=ctypes.sizeof(native.HitStruct))
+    part = native.PartStruct(struct_size=ctypes.sizeof(native.PartStruct))
+    hits = []
+    for i in range(count):
+        library.imgsim_result_get_hit(result, i, byref(hit))
+        parts = {}
+        for j in range(part_count):
+            library.imgsim_result_get_part(result, i, j, byref(part))
+            parts[part.feature.decode()] = Part(
+                metric=metric_name(part.metric), value=part.value, similarity=part.similarity, weight=part.weight,
+                rank=part.rank)
+        hits.append(Hit(i + 1, hit.id, hit.uuid.decode(), os.fsdecode(hit.path), hit.score, hit.width, hit.height,
+                        parts))
+    return Results(hits, bool(library.imgsim_result_get_exact(result)), library.imgsim_result_get_image_count(result),
+                   library.imgsim_result_get_failovers(result), library.imgsim_result_get_elapsed_ms(result))

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library: where it is found, its structs and the prototype of every exported function."""
+
+import ctypes
+import ctypes.util
+import os
+from ctypes import (
+    CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16,
+    c_uint32, c_uint64, c_void_p,
+)
+
+Handle = c_void_p
+
+
+class Status(c_int32):
+    """Return type of the functions that can fail: checked after every call."""
+
+
+class Progress(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("phase", c_char_p), ("done", c_uint64), ("total", c_uint64), ("failed", c_uint64),
+        ("bytes", c_uint64), ("elapsed_seconds", c_double), ("rate", c_double), ("remaining_seconds", c_double),
+    ]
+
+
+ProgressCallback = CFUNCTYPE(c_int32, POINTER(Progress), c_void_p)
+LogCallback = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+MetricCallback = CFUNCTYPE(
+    c_int32, c_void_p, c_void_p, c_size_t, c_uint32, c_int32, POINTER(c_float), c_void_p)
+FusionCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_size_t, POINTER(c_float), c_void_p)
+ExtractCallback = CFUNCTYPE(c_int32, POINTER(c_void_p), c_size_t, c_void_p, c_void_p)
+ReleaseCallback = CFUNCTYPE(None, c_void_p)
+LabelCallback = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_void_p)
+VerifyCallback = CFUNCTYPE(None, c_char_p, c_void_p)
+
+
+class ImageOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("min_side", c_uint32), ("reserved", c_uint32), ("max_pixels", c_uint64),
+        ("max_bytes", c_uint64), ("max_frames", c_uint64),
+    ]
+
+
+class ColorOptions(Structure):
+    _fields_ = [("struct_size", c_size_t), ("space", c_int32), ("bins", c_uint32 * 3)]
+
+
+class HashOptions(Structure):
+    _fields_ = [("struct_size", c_size_t), ("kind", c_int32), ("bits", c_uint32)]
+
+
+class CnnOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("model_path", c_char_p), ("architecture", c_char_p), ("sha256", c_char_p),
+        ("precision", c_int32), ("preprocess", c_int32), ("trust_model", c_int32), ("threads", c_uint32),
+        ("batch_size", c_uint32), ("input_size", c_uint32),
+    ]
+
+
+class HostExtractor(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("version", c_char_p), ("dimension", c_uint32),
+        ("row_type", c_int32), ("default_metric", c_int32), ("concurrent", c_int32), ("extract", ExtractCallback),
+        ("release", ReleaseCallback),
+    ]
+
+
+class CatalogOptions(Structure):
+    _fields_ = [("struct_size", c_size_t), ("create", c_int32), ("read_only", c_int32)]
+
+
+class FileInfo(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("id", c_int64), ("uuid", c_char_p), ("path", c_char_p), ("directory", c_char_p),
+        ("name", c_char_p), ("format", c_char_p), ("reason", c_char_p), ("content_hash", c_char_p),
+        ("state", c_int32), ("width", c_uint32), ("height", c_uint32), ("reserved", c_uint32), ("bytes", c_uint64),
+        ("mtime_ns", c_int64),
+    ]
+
+
+class FeatureInfo(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("spec", c_char_p), ("fingerprint", c_char_p),
+        ("source", c_char_p), ("dimension", c_uint32), ("row_type", c_int32), ("metric", c_int32),
+        ("reserved", c_uint32), ("image_count", c_uint64),
+    ]
+
+
+FileCallback = CFUNCTYPE(c_int32, POINTER(FileInfo), c_void_p)
+FeatureCallback = CFUNCTYPE(c_int32, POINTER(FeatureInfo), c_void_p)
+
+
+class FeatureDefinition(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("spec", c_char_p), ("fingerprint", c_char_p),
+        ("source", c_char_p), ("dimension", c_uint32), ("row_type", c_int32), ("metric", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+
+class ScanOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("extractors", POINTER(c_void_p)), ("extractor_count", c_size_t),
+        ("image_options", POINTER(ImageOptions)), ("progress", ProgressCallback), ("user_data", c_void_p),
+        ("threads", c_uint32), ("transaction_size", c_uint32), ("min_side", c_uint32), ("include_hidden", c_int32),
+        ("follow_links", c_int32), ("recheck", c_int32),
+    ]
+
+
+class ScanReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("seen", c_uint64), ("unchanged", c_uint64), ("added", c_uint64),
+        ("refreshed", c_uint64), ("moved", c_uint64), ("skipped", c_uint64), ("failed", c_uint64),
+        ("missing", c_uint64), ("bytes", c_uint64), ("seconds", c_double),
+    ]
+
+
+class ProjectorOptions(Structure):
+    _fields_ = [("struct_size", c_size_t), ("whiten", c_double), ("normalize", c_int32), ("threads", c_uint32)]
+
+
+class ProjectionOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("source", c_char_p), ("name", c_char_p), ("projector", POINTER(ProjectorOptions)),
+        ("progress", ProgressCallback), ("user_data", c_void_p), ("dimension", c_uint32), ("reserved", c_uint32),
+    ]
+
+
+class IndexOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int32), ("metric", c_int32), ("dimension", c_uint32),
+        ("threads", c_uint32), ("mahalanobis", POINTER(c_double)), ("callback", MetricCallback),
+        ("user_data", c_void_p), ("callback_row_type", c_int32), ("max_links", c_uint32), ("build_width", c_uint32),
+        ("search_width", c_uint32), ("seed", c_uint64), ("progress", ProgressCallback), ("progress_data", c_void_p),
+    ]
+
+
+class SearchOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("search_width", c_uint32), ("exact", c_int32), ("filter", POINTER(c_uint8)),
+        ("filter_bits", c_uint64), ("max_distance", c_float), ("threads", c_uint32),
+    ]
+
+
+class QueryOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("k", c_uint32), ("images", c_int32), ("fusion", c_int32), ("search", c_int32),
+        ("candidates", c_uint32), ("search_width", c_uint32), ("rrf_k", c_double), ("failover_score", c_double),
+        ("failover_spread", c_double), ("min_score", c_double), ("exclude_queries", c_int32), ("threads", c_uint32),
+        ("fuse", FusionCallback), ("fuse_data", c_void_p),
+    ]
+
+
+class ChannelOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weight", c_double), ("metric", c_int32), ("reserved", c_uint32),
+        ("callback", MetricCallback), ("user_data", c_void_p), ("mahalanobis", POINTER(c_double)),
+    ]
+
+
+class HitStruct(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("id", c_int64), ("uuid", c_char_p), ("path", c_char_p), ("score", c_double),
+        ("width", c_uint32), ("height", c_uint32),
+    ]
+
+
+class PartStruct(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("feature", c_char_p), ("value", c_double), ("similarity", c_double),
+        ("weight", c_double), ("metric", c_int32), ("rank", c_uint32),
+    ]
+
+
+_Out = POINTER(c_void_p)
+
+# Options structs that a function imgsim_X_options_init fills in.
+OPTIONS = {
+    "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
+    "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
+}
+
+# name: (result, parameters); a result of Status is checked and raises imgsim.Error.
+PROTOTYPES = {
+    # base.h
+    "imgsim_last_error": (c_char_p, []),
+    "imgsim_status_name": (c_char_p, [Status]),
+    "imgsim_version": (c_uint32, []),
+    "imgsim_version_string": (c_char_p, []),
+    "imgsim_has_feature": (c_int32, [c_char_p]),
+    "imgsim_simd_name": (c_char_p, []),
+    "imgsim_cpu_count": (c_uint32, []),
+    "imgsim_set_blas_threads": (Status, [c_uint32]),
+    "imgsim_set_log_callback": (None, [LogCallback, c_void_p]),
+    # metric.h
+    "imgsim_metric_name": (c_char_p, [c_int32]),
+    "imgsim_metric_from_name": (Status, [c_char_p, POINTER(c_int32)]),
+    "imgsim_compare": (Status, [c_int32, c_int32, c_void_p, c_void_p, c_uint32, POINTER(c_double)]),
+    "imgsim_metric_similarity": (Status, [c_int32, c_uint32, c_double, POINTER(c_double)]),
+    # image.h
+    "imgsim_image_load_file": (Status, [c_char_p, POINTER(ImageOptions), _Out]),
+    "imgsim_image_load_memory": (Status, [c_void_p, c_size_t, POINTER(ImageOptions), _Out]),
+    "imgsim_image_new": (Status, [c_void_p, c_uint32, c_uint32, c_size_t, _Out]),
+    "imgsim_image_free": (None, [Handle]),
+    "imgsim_image_get_width": (c_uint32, [Handle]),
+    "imgsim_image_get_height": (c_uint32, [Handle]),
+    "imgsim_image_get_full_width": (c_uint32, [Handle]),
+    "imgsim_image_get_full_height": (c_uint32, [Handle]),
+    "imgsim_image_get_format": (c_char_p, [Handle]),
+    "imgsim_image_get_pixels": (POINTER(c_uint8), [Handle]),
+    # extractor.h
+    "imgsim_extractor_new_color": (Status, [POINTER(ColorOptions), _Out]),
+    "imgsim_extractor_new_hash": (Status, [POINTER(HashOptions), _Out]),
+    "imgsim_extractor_new_cnn": (Status, [POINTER(CnnOptions), _Out]),
+    "imgsim_extractor_new_host": (Status, [POINTER(HostExtractor), c_void_p, _Out]),
+    "imgsim_extractor_new_spec": (Status, [c_char_p, _Out]),
+    "imgsim_extractor_free": (None, [Handle]),
+    "imgsim_extractor_get_dimension": (c_uint32, [Handle]),
+    "imgsim_extractor_get_row_type": (c_int32, [Handle]),
+    "imgsim_extractor_get_row_size": (c_size_t, [Handle]),
+    "imgsim_extractor_get_default_metric": (c_int32, [Handle]),
+    "imgsim_extractor_get_name": (c_char_p, [Handle]),
+    "imgsim_extractor_get_spec": (c_char_p, [Handle]),
+    "imgsim_extractor_get_fingerprint": (c_char_p, [Handle]),
+    "imgsim_extractor_get_min_side": (c_uint32, [Handle]),
+    "imgsim_extractor_extract": (Status, [Handle, POINTER(c_void_p), c_size_t, c_void_p, c_size_t]),
+    # catalog.h
+    "imgsim_catalog_open": (Status, [c_char_p, POINTER(CatalogOptions), _Out]),
+    "imgsim_catalog_free": (None, [Handle]),
+    "imgsim_catalog_refresh": (Status, [Handle]),
+    "imgsim_catalog_get_path": (c_char_p, [Handle]),
+    "imgsim_catalog_get_root": (c_char_p, [Handle]),
+    "imgsim_catalog_get_id_count": (c_uint64, [Handle]),
+    "imgsim_catalog_get_image_count": (c_uint64, [Handle]),
+    "imgsim_catalog_count_states": (Status, [Handle, POINTER(c_uint64)]),
+    "imgsim_catalog_visit_files": (Status, [Handle, c_int32, FileCallback, c_void_p]),
+    "imgsim_catalog_get_file": (Status, [Handle, c_int64, FileCallback, c_void_p]),
+    "imgsim_catalog_find": (Status, [Handle, c_char_p, POINTER(c_int64)]),
+    "imgsim_catalog_add_label": (Status, [Handle, c_int64, c_char_p]),
+    "imgsim_catalog_add_labels": (Status, [Handle, POINTER(c_int64), POINTER(c_char_p), c_size_t]),
+    "imgsim_catalog_remove_label": (Status, [Handle, c_int64, c_char_p]),
+    "imgsim_catalog_visit_labels": (Status, [Handle, c_int64, LabelCallback, c_void_p]),
+    "imgsim_catalog_visit_features": (Status, [Handle, FeatureCallback, c_void_p]),
+    "imgsim_catalog_open_features": (Status, [Handle, c_char_p, _Out]),
+    "imgsim_features_free": (None, [Handle]),
+    "imgsim_features_get_row_count": (c_uint64, [Handle]),
+    "imgsim_features_get_dimension": (c_uint32, [Handle]),
+    "imgsim_features_get_row_type": (c_int32, [Handle]),
+    "imgsim_features_get_metric": (c_int32, [Handle]),
+    "imgsim_features_has_row": (c_int32, [Handle, c_int64]),
+    "imgsim_features_get_rows": (c_void_p, [Handle]),
+    "imgsim_features_read": (Status, [Handle, POINTER(c_int64), c_size_t, c_void_p, c_size_t]),
+    "imgsim_features_get_sparse": (Status, [
+        Handle, POINTER(POINTER(c_uint64)), POINTER(POINTER(c_uint32)), POINTER(POINTER(c_uint16)),
+        POINTER(POINTER(c_uint32))]),
+    "imgsim_catalog_put_features": (Status, [
+        Handle, POINTER(FeatureDefinition), POINTER(c_int64), c_size_t, c_void_p, c_size_t]),
+    "imgsim_catalog_remove_features": (Status, [Handle, c_char_p]),
+    "imgsim_catalog_export_npy": (Status, [Handle, c_char_p, c_char_p]),
+    "imgsim_catalog_export_csv": (Status, [Handle, c_char_p]),
+    "imgsim_catalog_set_setting": (Status, [Handle, c_char_p, c_char_p]),
+    "imgsim_catalog_get_setting": (Status, [Handle, c_char_p, c_char_p, c_size_t]),
+    "imgsim_catalog_verify": (Status, [Handle, VerifyCallback, c_void_p]),
+    # scan.h
+    "imgsim_scan": (Status, [Handle, POINTER(c_char_p), c_size_t, POINTER(ScanOptions), POINTER(ScanReport)]),
+    # projector.h
+    "imgsim_projector_new": (Status, [c_uint32, c_uint32, POINTER(ProjectorOptions), _Out]),
+    "imgsim_projector_free": (None, [Handle]),
+    "imgsim_projector_add": (Status, [Handle, POINTER(c_float), c_size_t]),
+    "imgsim_projector_train": (Status, [Handle]),
+    "imgsim_projector_transform": (Status, [Handle, POINTER(c_float), c_size_t, POINTER(c_float)]),
+    "imgsim_projector_get_input_dimension": (c_uint32, [Handle]),
+    "imgsim_projector_get_output_dimension": (c_uint32, [Handle]),
+    "imgsim_projector_get_row_count": (c_uint64, [Handle]),
+    "imgsim_projector_get_mean": (POINTER(c_float), [Handle]),
+    "imgsim_projector_get_axes": (POINTER(c_float), [Handle]),
+    "imgsim_projector_get_variances": (POINTER(c_double), [Handle]),
+    "imgsim_projector_get_total_variance": (c_double, [Handle]),
+    "imgsim_projector_get_fingerprint": (c_char_p, [Handle]),
+    "imgsim_projector_save": (Status, [Handle, c_char_p]),
+    "imgsim_projector_load": (Status, [c_char_p, _Out]),
+    # derive.h
+    "imgsim_derive_projection": (Status, [Handle, POINTER(ProjectionOptions), _Out]),
+    "imgsim_derive_index": (Status, [Handle, c_char_p, POINTER(IndexOptions), _Out]),
+    "imgsim_derive_refresh": (Status, [Handle, POINTER(c_size_t)]),
+    # index.h
+    "imgsim_index_new": (Status, [POINTER(IndexOptions), _Out]),
+    "imgsim_index_free": (None, [Handle]),
+    "imgsim_index_add": (Status, [Handle, POINTER(c_float), c_size_t, POINTER(c_int64)]),
+    "imgsim_index_add_bits": (Status, [Handle, POINTER(c_uint8), c_size_t, POINTER(c_int64)]),
+    "imgsim_index_add_sparse": (Status, [
+        Handle, POINTER(c_uint64), POINTER(c_uint32), POINTER(c_uint16), POINTER(c_uint32), c_size_t,
+        POINTER(c_int64)]),
+    "imgsim_index_remove": (Status, [Handle, POINTER(c_int64), c_size_t, POINTER(c_size_t)]),
+    "imgsim_index_search": (Status, [
+        Handle, POINTER(c_float), c_size_t, c_size_t, POINTER(SearchOptions), POINTER(c_int64), POINTER(c_float)]),
+    "imgsim_index_search_bits": (Status, [
+        Handle, POINTER(c_uint8), c_size_t, c_size_t, POINTER(SearchOptions), POINTER(c_int64), POINTER(c_float)]),
+    "imgsim_index_get_count": (c_uint64, [Handle]),
+    "imgsim_index_get_dimension": (c_uint32, [Handle]),
+    "imgsim_index_get_metric": (c_int32, [Handle]),
+    "imgsim_index_get_kind": (c_int32, [Handle]),
+    "imgsim_index_kind_name": (c_char_p, [c_int32]),
+    "imgsim_index_kind_from_name": (Status, [c_char_p, POINTER(c_int32)]),
+    "imgsim_index_set_note": (Status, [Handle, c_char_p]),
+    "imgsim_index_get_note": (c_char_p, [Handle]),
+    "imgsim_index_save": (Status, [Handle, c_char_p]),
+    "imgsim_index_open": (Status, [c_char_p, c_int32, _Out]),
+    # query.h
+    "imgsim_query_new": (Status, [Handle, POINTER(QueryOptions), _Out]),
+    "imgsim_query_free": (None, [Handle]),
+    "imgsim_query_set_options": (Status, [Handle, POINTER(QueryOptions)]),
+    "imgsim_query_add_file": (Status, [Handle, c_char_p, c_double]),
+    "imgsim_query_add_memory": (Status, [Handle, c_void_p, c_size_t, c_double]),
+    "imgsim_query_add_image": (Status, [Handle, Handle, c_double]),
+    "imgsim_query_add_id": (Status, [Handle, c_int64, c_double]),
+    "imgsim_query_add_row": (Status, [Handle, c_char_p, c_void_p, c_size_t, c_double]),
+    "imgsim_query_clear_images": (None, [Handle]),
+    "imgsim_query_add_channel": (Status, [Handle, c_char_p, POINTER(ChannelOptions)]),
+    "imgsim_query_add_channels": (Status, [Handle, c_char_p, c_char_p]),
+    "imgsim_query_set_extractor": (Status, [Handle, c_char_p, Handle]),
+    "imgsim_query_filter_label": (Status, [Handle, c_char_p]),
+    "imgsim_query_filter_directory": (Status, [Handle, c_char_p]),
+    "imgsim_query_filter_bits": (Status, [Handle, POINTER(c_uint8), c_uint64]),
+    "imgsim_query_clear_filters": (None, [Handle]),
+    "imgsim_query_search": (Status, [Handle, _Out]),
+    "imgsim_result_free": (None, [Handle]),
+    "imgsim_result_get_count": (c_size_t, [Handle]),
+    "imgsim_result_get_part_count": (c_size_t, [Handle]),
+    "imgsim_result_get_image_count": (c_uint64, [Handle]),
+    "imgsim_result_get_exact": (c_int32, [Handle]),
+    "imgsim_result_get_failovers": (c_uint32, [Handle]),
+    "imgsim_result_get_elapsed_ms": (c_double, [Handle]),
+    "imgsim_result_get_hit": (Status, [Handle, c_size_t, POINTER(HitStruct)]),
+    "imgsim_result_get_part": (Status, [Handle, c_size_t, c_size_t, POINTER(PartStruct)]),
+    "imgsim_result_write_sheet": (Status, [Handle, Handle, c_char_p]),
+    "imgsim_result_write_html": (Status, [Handle, Handle, c_char_p]),
+}
+for _name, _struct in OPTIONS.items():
+    PROTOTYPES["imgsim_%s_options_init" % _name] = (Status, [POINTER(_struct), c_size_t])
+
+
+class Error(Exception):
+    """A failure reported by libimgsim: `status` is its code, str() its message."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def _check(status, function, _arguments):
+    if status.value != 0:
+        raise Error(status.value, library.imgsim_last_error().decode("utf-8", "replace"))
+    return None
+
+
+def _find():
+    """IMGSIM_LIBRARY, else the checkout's build folder, else beside this package, else where the system looks."""
+    named = os.environ.get("IMGSIM_LIBRARY")
+    if named:
+        return named
+    here = os.path.dirname(os.path.abspath(__file__))
+    for folder in (os.path.join(here, "..", "..", "..", "build"), here):
+        path = os.path.normpath(os.path.join(folder, "libimgsim.so.0"))
+        if os.path.exists(path):
+            return path
+    return ctypes.util.find_library("imgsim") or "libimgsim.so.0"
+
+
+def _load():
+    path = _find()
+    try:
+        loaded = ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(
+            "cannot load libimgsim (%s); build it with ./run build, or name it in IMGSIM_LIBRARY" % error) from None
+    for name, (result, parameters) in PROTOTYPES.items():
+        function = getattr(loaded, name)
+        function.restype = result
+        function.argtypes = parameters
+        if result is Status:
+            function.errcheck = _check
+    return loaded
+
+
+library = _load()
+
+
+def options(name, **values):
+    """An options struct with the library's defaults, overlaid with the given fields that are not None."""
+    struct = OPTIONS[name]()
+    getattr(library, "imgsim_%s_options_init" % name)(ctypes.byref(struct), ctypes.sizeof(struct))
+    for field, value in values.items():
+        if value is not None:
+            setattr(struct, field, value)
+    return struct
+
+
+def make(function, *arguments):
+    """Call a function whose last parameter returns a handle; gives the handle."""
+    out = c_void_p()
+    getattr(library, function)(*arguments, ctypes.byref(out))
+    return out

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Saving an index as sections of an .ims file, and opening one by mapping it. */
+#include "index/hnsw.h"
+
+#include "core/memory.h"
+#include "simd/metric.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FILE_KIND "index"
+#define FILE_VERSION 1
+
+/* Section "head". */
+struct index_header {
+    uint32_t kind;
+    uint32_t metric;
+    uint32_t dimension;
+    uint32_t form;
+    uint32_t max_links;
+    uint32_t build_width;
+    uint32_t search_width;
+    uint32_t has_graph;
+    uint64_t seed;
+    uint64_t slot_count;
+    uint64_t entry_count;
+    uint64_t free_count;
+    int64_t largest_id;
+};
+
+/* ---- saving ---- */
+
+/* Sections of the rows; returns their number. */
+static size_t row_sections(const imgsim_index *index, struct ims_section_data *sections)
+{
+    const struct ims_rows *rows = &index->rows;
+    const size_t slots = rows->slot_count, entries = rows->entry_count;
+    const size_t dimension = index->dimension;
+    size_t count = 0;
+
+    sections[count++] = (struct ims_section_data){"ids", rows->ids, slots * sizeof(*rows->ids)};
+    sections[count++] = (struct ims_section_data){"sums", rows->sums, slots * sizeof(*rows->sums)};
+    sections[count++] = (struct ims_section_data){
+        "free", rows->free_slots, rows->free_count * sizeof(*rows->free_slots)};
+    if (rows->form == IMS_ROWS_SPARSE) {
+        sections[count++] =
+            (struct ims_section_data){"offsets", rows->offsets, slots * sizeof(*rows->offsets)};
+        sections[count++] =
+            (struct ims_section_data){"lengths", rows->lengths, slots * sizeof(*rows->lengths)};
+        sections[count++] =
+            (struct ims_section_data){"bins", rows->bins, entries * sizeof(*rows->bins)};
+        sections[count++] =
+            (struct ims_section_data){"counts", rows->counts, entries * sizeof(*rows->counts)};
+    } else {
+        sections[count++] = (struct ims_section_data){"rows", rows->data, slots * rows->row_size};
+    }
+    if (index->factor != NULL)
+        sections[count++] = (struct ims_section_data){
+            "factor", index->factor, dimension * dimension * sizeof(float)};
+    return count;
+}
+
+imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
+{
+    imgsim_status status;
+    struct ims_section_data sections[IMS_SECTIONS_MAX];
+    struct ims_graph_header graph_header;
+    struct index_header header;
+    size_t count = 2;
+
+    if (index == NULL || path == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "index and path must not be NULL");
+    if (index->metric == IMGSIM_METRIC_CALLBACK)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED, "an index with a metric of the host cannot be saved");
+    if (index->rows.present != NULL)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
+    if ((status = ims_index_settle(index)) != IMGSIM_OK)
+        return status;
+
+    header = (struct index_header){
+        .kind = (uint32_t)imgsim_index_get_kind(index),
+        .metric = (uint32_t)index->metric,
+        .dimension = index->dimension,
+        .form = (uint32_t)index->rows.form,
+        .max_links = index->max_links,
+        .build_width = index->build_width,
+        .search_width = index->search_width,
+        .has_graph = index->graph != NULL,
+        .seed = index->seed,
+        .slot_count = index->rows.slot_count,
+        .entry_count = index->rows.entry_count,
+        .free_count = index->rows.free_count,
+        .largest_id = index->rows.largest_id,
+    };
+    sections[0] = (struct ims_section_data){"head", &header, sizeof(header)};
+    sections[1] = (struct ims_section_data){
+        "note", imgsim_index_get_note(index), strlen(imgsim_index_get_note(index))};
+    count += row_sections(index, sections + count);
+    if (index->graph != NULL)
+        count += ims_graph_sections(
+            index->graph, index->rows.slot_count, &graph_header, sections + count);
+    for (size_t i = 0; i < count; i++)
+        if (sections[i].data == NULL)
+            sections[i].data = "";
+    return ims_sections_write(path, FILE_KIND, FILE_VERSION, sections, count);
+}
+
+/* ---- opening ---- */
+
+static imgsim_status damaged(const imgsim_index *index, const char *what)
+{
+    return ims_fail(IMGSIM_ERROR_CORRUPT, "%s is damaged: %s", index->file.path, what);
+}
+
+/* A section of exactly this size. */
+static imgsim_status
+fixed_section(const imgsim_index *index, const char *name, uint64_t count, size_t size, void *out)
+{
+    imgsim_status status;
+    const void *data;
+    size_t found, wanted;
+
+    if ((status = ims_reader_section(&index->file, name, &data, &found)) != IMGSIM_OK)
+        return status;
+    if (count > SIZE_MAX || !ims_mul_size((size_t)count, size, &wanted) || wanted != found)
+        return ims_fail(
+            IMGSIM_ERROR_CORRUPT, "%s is damaged: section %s has %zu bytes", index->file.path, name,
+            found);
+    memcpy(out, &data, sizeof(data));
+    return IMGSIM_OK;
+}
+
+/* Whether the metric takes rows of this form and can be in a file. */
+static bool form_fits(int32_t metric, uint32_t form)
+{
+    static const int32_t types[] = {IMGSIM_ROW_FLOAT32, IMGSIM_ROW_BITS, IMGSIM_ROW_UINT32};
+
+    return form <= IMS_ROWS_SPARSE && metric != IMGSIM_METRIC_CALLBACK &&
+           ims_metric_takes(metric, types[form]);
+}
+
+static imgsim_status read_header(imgsim_index *index, struct index_header *out)
+{
+    imgsim_status status;
+    const struct index_header *header;
+
+    if ((status = fixed_section(index, "head", 1, sizeof(*header), &header)) != IMGSIM_OK)
+        return status;
+    *out = *header;
+    if ((out->kind != IMGSIM_INDEX_EXACT && out->kind != IMGSIM_INDEX_HNSW) ||
+        out->metric > INT32_MAX || !form_fits((int32_t)out->metric, out->form) ||
+        out->dimension == 0 || out->dimension > 65536 || out->slot_count > IMS_SLOTS_MAX ||
+        out->free_count > out->slot_count || out->max_links < 2 || out->max_links > 128 ||
+        out->build_width < out->max_links || out->build_width > 100000 || out->search_width == 0 ||
+        out->search_width > 100000 || out->has_graph > 1 || out->largest_id < -1 ||
+        (out->form == IMS_ROWS_BITS && out->dimension % 8 != 0) ||
+        (out->has_graph != 0 &&
+         (out->kind != IMGSIM_INDEX_HNSW || !ims_metric_has_graph((int32_t)out->metric))))
+        return damaged(index, "its header makes no sense");
+    return IMGSIM_OK;
+}
+
+static imgsim_status read_sparse(imgsim_index *index, const struct index_header *header)
+{
+    struct ims_rows *rows = &index->rows;
+    const uint64_t slots = header->slot_count, entries = header->entry_count;
+    imgsim_status status;
+
+    if ((status = fixed_section(index, "offsets", slots, sizeof(*rows->offsets), &rows->offsets)) !=
+            IMGSIM_OK ||
+        (status = fixed_section(index, "lengths", slots, sizeof(*rows->lengths), &rows->lengths)) !=
+            IMGSIM_OK ||
+        (status = fixed_section(index, "bins", entries, sizeof(*rows->bins), &rows->bins)) !=
+            IMGSIM_OK ||
+        (status = fixed_section(index, "counts", entries, sizeof(*rows->counts), &rows->counts)) !=
+            IMGSIM_OK)
+        return status;
+    for (uint64_t slot = 0; slot < slots; slot++)
+        if (rows->offsets[slot] > entries || rows->lengths[slot] > entries - rows->offsets[slot])
+            return damaged(index, "a row lies outside its section");
+    rows->entry_count = (size_t)entries;
+    return IMGSIM_OK;
+}
+
+/* Free slots: each once, and without a row. */
+static imgsim_status read_free_slots(imgsim_index *index, const struct index_header *header)
+{
+    struct ims_rows *rows = &index->rows;
+    struct ims_bitset met = {0};
+    imgsim_status status;
+    const uint32_t *slots;
+
+    if ((status = fixed_section(index, "free", header->free_count, sizeof(*slots), &slots)) !=
+        IMGSIM_OK)
+        return status;
+    if (!ims_bitset_init(&met, header->slot_count, false) ||
+        (rows->free_slots = ims_alloc_array((size_t)header->free_count, sizeof(*slots))) == NULL) {
+        status = ims_fail_memory((size_t)header->free_count * sizeof(*slots));
+        goto done;
+    }
+    for (uint64_t i = 0; i < header->free_count; i++) {
+        if (slots[i] >= header->slot_count || rows->ids[slots[i]] >= 0 ||
+            ims_bitset_test(&met, slots[i])) {
+            status = damaged(index, "its list of free rows makes no sense");
+            goto done;
+        }
+        ims_bitset_set(&met, slots[i]);
+        rows->free_slots[i] = slots[i];
+    }
+    rows->free_count = rows->free_capacity = (size_t)header->free_count;
+
+done:
+    ims_bitset_clear(&met);
+    return status;
+}
+
+static imgsim_status read_rows(imgsim_index *index, const struct index_header *header)
+{
+    struct ims_rows *rows = &index->rows;
+    imgsim_status status;
+
+    rows->owned = false;
+    rows->slot_count = (size_t)header->slot_count;
+    if ((status = fixed_section(
+             index, "ids", header->slot_count, sizeof(*rows->ids), &rows->ids)) != IMGSIM_OK ||
+        (status = fixed_section(
+             index, "sums", header->slot_count, sizeof(*rows->sums), &rows->sums)) != IMGSIM_OK)
+        return status;
+    status = rows->form == IMS_ROWS_SPARSE
+                 ? read_sparse(index, header)
+                 : fixed_section(index, "rows", header->slot_count, rows->row_size, &rows->data);
+    if (status != IMGSIM_OK || (status = read_free_slots(index, header)) != IMGSIM_OK ||
+        (status = ims_rows_index_ids(rows)) != IMGSIM_OK)
+        return status;
+    /* Ids are not given out again, not even those of rows removed since. */
+    if (header->largest_id > rows->largest_id)
+        rows->largest_id = header->largest_id;
+    return IMGSIM_OK;
+}
+
+static imgsim_status read_factor(imgsim_index *index)
+{
+    const size_t entries = (size_t)index->dimension * index->dimension;
+    imgsim_status status;
+    const float *factor;
+
+    if (index->metric != IMGSIM_METRIC_MAHALANOBIS)
+        return IMGSIM_OK;
+    if ((status = fixed_section(index, "factor", entries, sizeof(float), &factor)) != IMGSIM_OK)
+        return status;
+    if ((index->factor = ims_alloc_array(entries, sizeof(float))) == NULL)
+        return ims_fail_memory(entries * sizeof(float));
+    memcpy(index->factor, factor, entries * sizeof(float));
+    return IMGSIM_OK;
+}
+
+static imgsim_status read_note(imgsim_index *index)
+{
+    imgsim_status status;
+    const void *data;
+    size_t size;
+
+    if ((status = ims_reader_section(&index->file, "note", &data, &size)) != IMGSIM_OK)
+        return status;
+    if (size > IMS_NOTE_MAX || (size > 0 && memchr(data, '\0', size) != NULL))
+        return damaged(index, "its note is no text");
+    if ((index->note = ims_calloc(size + 1, 1)) == NULL)
+        return ims_fail_memory(size + 1);
+    if (size > 0)
+        memcpy(index->note, data, size);
+    return IMGSIM_OK;
+}
+
+static imgsim_status read_index(struct ims_reader *reader, imgsim_index **out_index)
+{
+    imgsim_index_options options;
+    imgsim_index *index;
+    struct index_header header;
+    imgsim_status status;
+
+    /* A handle for the errors first; then one as the header says. */
+    memset(&options, 0, sizeof(options));
+    {
+        imgsim_index only_file = {.file = *reader};
+
+        if ((status = read_header(&only_file, &header)) != IMGSIM_OK ||
+            (status = imgsim_index_options_init(&options, sizeof(options))) != IMGSIM_OK)
+            return status;
+    }
+    options.kind = (int32_t)header.kind;
+    options.metric = (int32_t)header.metric;
+    options.dimension = header.dimension;
+    options.max_links = header.max_links;
+    options.build_width = header.build_width;
+    options.search_width = header.search_width;
+    options.seed = header.seed;
+    if ((status = ims_index_make(&options, (int)header.form, &index)) != IMGSIM_OK)
+        return status;
+    index->file = *reader;
+    memset(reader, 0, sizeof(*reader)); /* now the index's */
+
+    if ((status = read_rows(index, &header)) != IMGSIM_OK ||
+        (status = read_factor(index)) != IMGSIM_OK || (status = read_note(index)) != IMGSIM_OK ||
+        (header.has_graph != 0 && (status = ims_graph_open(index, &index->graph)) != IMGSIM_OK)) {
+        imgsim_index_free(index);
+        return status;
+    }
+    *out_index = index;
+    return IMGSIM_OK;
+}
+
+imgsim_status imgsim_index_open(const char *path, int32_t verify, imgsim_index **out_index)
+{
+    struct ims_reader reader = {0};
+    imgsim_status status;
+
+    if (path == NULL || out_index == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "path and out_index must not be NULL");
+    *out_index = NULL;
+    if ((status = ims_reader_open(&reader, path, FILE_KIND, FILE_VERSION, verify != 0)) !=
+        IMGSIM_OK)
+        return status;
+    status = read_index(&reader, out_index);
+    ims_reader_close(&reader);
+    return status;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The index handle, and what its files share: one search, exact scoring, the graph. */
+#ifndef IMS_INDEX_PRIVATE_H
+#define IMS_INDEX_PRIVATE_H
+
+#include "core/file.h"
+#include "core/threads.h"
+#include "index/index.h"
+#include "index/rows.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct ims_graph;
+
+/* Rows at which IMGSIM_INDEX_AUTO becomes HNSW. */
+#define IMS_AUTO_HNSW_ROWS 50000
+#define IMS_NOTE_MAX 4095
+#define IMS_WIDTH_MAX 100000
+#define IMS_THREADS_MAX 1024
+
+struct imgsim_index {
+    atomic_int kind; /* AUTO becomes one of the others */
+    int32_t metric;
+    int32_t row_type; /* of queries, and of what a callback gets */
+    uint32_t dimension;
+    uint32_t threads;
+    uint32_t max_links;
+    uint32_t build_width;
+    uint32_t search_width;
+    uint64_t seed;
+    imgsim_metric_callback callback;
+    void *user_data;
+    imgsim_progress_callback progress;
+    void *progress_data;
+
+    float *
+        factor; /* Mahalanobis: R, dimension x dimension; rows are kept as R * row, compared by L2 */
+    struct ims_rows rows;
+    struct ims_graph *graph; /* NULL while there is none */
+    char *note;
+    struct ims_reader file; /* what rows and graph are mapped from, if they are */
+
+    pthread_mutex_t mutex; /* guards what a search makes when it is first needed */
+    struct ims_pool *pool;
+    atomic_bool sums_known;
+};
+
+/* One call of a search function: everything checked, defaults filled in. */
+struct ims_search {
+    const imgsim_index *index;
+    const void *queries;
+    size_t query_count;
+    size_t k;
+    const uint8_t *filter;
+    uint64_t filter_bits;
+    uint32_t width; /* HNSW candidates, at least k */
+    float max_distance;
+    struct ims_pool *pool; /* NULL: one thread */
+    int64_t *out_ids;
+    float *out_distances;
+};
+
+/* ---- index.c ---- */
+
+/* An index without rows; options are checked. `form` is that of its rows. */
+imgsim_status ims_index_make(const imgsim_index_options *options, int form, imgsim_index **out);
+/* The index's own pool, made when first asked for; NULL when one thread is enough. */
+imgsim_status ims_index_pool(const imgsim_index *index, struct ims_pool **out_pool);
+/* Decide an AUTO index, building the graph if it becomes HNSW. */
+imgsim_status ims_index_settle(const imgsim_index *index);
+/* The graph over all rows that are there. */
+imgsim_status ims_index_build_graph(imgsim_index *index, struct ims_pool *pool);
+/* Sparse rows are histograms: metrics that take counts, and the host's. */
+imgsim_status ims_index_check_sparse(int32_t metric);
+imgsim_status
+ims_index_check_range(const char *name, uint32_t value, uint32_t least, uint32_t most);
+/* Whether HNSW serves the metric. */
+bool ims_metric_has_graph(int32_t metric);
+
+/* ---- index_add.c ---- */
+
+/* Finite floats, not negative where they are counts. `what` and, where given, ids name a row in the error. */
+imgsim_status ims_index_check_floats(
+    const imgsim_index *index,
+    const char *what,
+    const float *rows,
+    size_t row_count,
+    const int64_t *ids);
+/* R * row for `count` rows, into `out`. */
+imgsim_status ims_index_transform(
+    const imgsim_index *index,
+    struct ims_pool *pool,
+    const float *rows,
+    size_t count,
+    float *out);
+
+/* ---- exact_score.c ---- */
+
+/* A query made ready for scoring. */
+struct ims_prepared {
+    const void *row; /* as rows are kept: after R for Mahalanobis */
+    float *scan;     /* what the float kernels get; NULL where that is `row` */
+    double sum;      /* of values, squares */
+    double squared;
+    double norm;
+    float *dense; /* a sparse row made dense, for exact measures */
+};
+
+/* Callers of these may come from several threads, each with its own `prepared`. */
+imgsim_status
+ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared *prepared);
+void ims_prepared_clear(struct ims_prepared *prepared);
+
+/*
+ * The number rows are ordered by, in double precision and the same on every processor: the metric's distance, but 1 - cosine
+ * for angular.
+ */
+double ims_exact_key(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot);
+/* The metric's value, the same way. */
+double ims_exact_value(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot);
+/* Distance to answer with, from the key. */
+double ims_key_distance(int32_t metric, double key);
+
+/* Bounds of the keys of `count` rows from float arithmetic: lower[i] <= ims_exact_key() <= upper[i]. */
+imgsim_status ims_estimate_keys(
+    const imgsim_index *index,
+    const struct ims_prepared *query,
+    const uint32_t *slots,
+    size_t count,
+    double *lower,
+    double *upper);
+/* The same from dot products that are known already; raw[i] belongs to slots[i]. */
+void ims_estimate_from_dots(
+    const imgsim_index *index,
+    const struct ims_prepared *query,
+    const uint32_t *slots,
+    const float *raw,
+    size_t count,
+    double *lower,
+    double *upper);
+/* Whether keys follow from dot products, so that a matrix product can do the work. */
+bool ims_metric_by_dots(int32_t metric);
+/* Whether the estimates are the keys themselves: bits and the host's function. */
+bool ims_estimates_are_keys(const imgsim_index *index);
+/* Make sure the sums of borrowed rows are known. */
+imgsim_status ims_index_sums(const imgsim_index *index, struct ims_pool *pool);
+
+/* ---- exact_sparse.c ---- */
+
+/* Float estimate of what the metric sums up over a sparse row's entries, and the terms of the rest. */
+void ims_sparse_scores(
+    const imgsim_index *index,
+    const struct ims_prepared *query,
+    const uint32_t *slots,
+    size_t count,
+    float *raw);
+
+/* ---- exact.c ---- */
+
+/* The true answer, by comparing with every row that the filter lets through. */
+imgsim_status ims_exact_search(const struct ims_search *search);
+/* Write the k answers of one query from `count` neighbours, nearest first. */
+void ims_write_answers(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_neighbour *neighbours,
+    size_t count);
+
+#endif

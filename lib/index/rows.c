@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of an index and their ids. */
+#include "index/rows.h"
+
+#include "core/bitset.h"
+#include "core/memory.h"
+#include "core/rng.h"
+#include "simd/metric.h"
+#include "simd/reference.h"
+
+#include <imgsim/metric.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The table is at most half full. */
+#define TABLE_MIN 64
+
+void ims_rows_init(struct ims_rows *rows, int form, uint32_t dimension)
+{
+    memset(rows, 0, sizeof(*rows));
+    rows->form = form;
+    rows->dimension = dimension;
+    rows->row_size =
+        ims_row_size(form == IMS_ROWS_BITS ? IMGSIM_ROW_BITS : IMGSIM_ROW_FLOAT32, dimension);
+    rows->owned = true;
+    rows->identity = true;
+    rows->largest_id = -1;
+}
+
+void ims_rows_clear(struct ims_rows *rows)
+{
+    if (rows->owned) {
+        ims_free_aligned(rows->data);
+        ims_free(rows->offsets);
+        ims_free(rows->lengths);
+        ims_free(rows->bins);
+        ims_free(rows->counts);
+        ims_free(rows->ids);
+        ims_free(rows->sums);
+    } else if (rows->present != NULL) {
+        ims_free(rows->sums); /* of borrowed rows, worked out by us */
+    }
+    ims_free(rows->free_slots);
+    ims_free(rows->table);
+    memset(rows, 0, sizeof(*rows));
+}
+
+/* ---- ids ---- */
+
+int64_t ims_rows_id(const struct ims_rows *rows, uint32_t slot)
+{
+    if (rows->ids != NULL)
+        return rows->ids[slot];
+    return ims_bits_test(rows->present, rows->present_bits, slot) ? (int64_t)slot : -1;
+}
+
+/* Place of an id in the table, or the empty place where it would go. */
+static size_t table_place(const struct ims_rows *rows, int64_t id)
+{
+    size_t place = (size_t)ims_mix64((uint64_t)id) & (rows->table_size - 1);
+
+    while (rows->table[place] != IMS_NO_SLOT && rows->ids[rows->table[place]] != id)
+        place = (place + 1) & (rows->table_size - 1);
+    return place;
+}
+
+uint32_t ims_rows_find(const struct ims_rows *rows, int64_t id)
+{
+    if (id < 0)
+        return IMS_NO_SLOT;
+    if (rows->ids == NULL || rows->identity)
+        return (uint64_t)id < rows->slot_count && ims_rows_id(rows, (uint32_t)id) == id
+                   ? (uint32_t)id
+                   : IMS_NO_SLOT;
+    return rows->table[table_place(rows, id)];
+}
+
+/* A table with room for `count` ids, holding those that are there. */
+static imgsim_status build_table(struct ims_rows *rows, size_t count)
+{
+    size_t size = TABLE_MIN;
+    uint32_t *table;
+
+    while (size < 2 * count)
+        size *= 2;
+    if (rows->table != NULL && size <= rows->table_size)
+        return IMGSIM_OK;
+    if ((table = ims_alloc_array(size, sizeof(*table))) == NULL)
+        return ims_fail_memory(size * sizeof(*table));
+    memset(table, 0xff, size * sizeof(*table)); /* IMS_NO_SLOT */
+    ims_free(rows->table);
+    rows->table = table;
+    rows->table_size = size;
+    for (size_t slot = 0; slot < rows->slot_count; slot++)
+        if (rows->ids[slot] >= 0)
+            table[table_place(rows, rows->ids[slot])] = (uint32_t)slot;
+    return IMGSIM_OK;
+}
+
+/* Remove an id, moving up what was pushed on by it. */
+static void table_remove(struct ims_rows *rows, int64_t id)
+{
+    const size_t mask = rows->table_size - 1;
+    size_t hole = table_place(rows, id);
+    size_t place = hole;
+
+    assert(rows->table[hole] != IMS_NO_SLOT);
+    for (;;) {
+        size_t home;
+
+        place = (place + 1) & mask;
+        if (rows->table[place] == IMS_NO_SLOT)
+            break;
+        home = (size_t)ims_mix64((uint64_t)rows->ids[rows->table[place]]) & mask;
+        if (((place - home) & mask) >= ((place - hole) & mask)) {
+            rows->table[hole] = rows->table[place];
+            hole = place;
+        }
+    }
+    rows->table[hole] = IMS_NO_SLOT;
+}
+
+imgsim_status ims_rows_index_ids(struct ims_rows *rows)
+{
+    rows->live_count = 0;
+    rows->free_count = 0;
+    rows->largest_id = -1;
+    rows->identity = true;
+    for (size_t slot = 0; slot < rows->slot_count; slot++) {
+        const int64_t id = rows->ids[slot];
+
+        if (id < 0)
+            continue;
+        rows->live_count++;
+        rows->identity = rows->identity && (uint64_t)id == slot;
+        if (id > rows->largest_id)
+            rows->largest_id = id;
+    }
+    return rows->identity ? IMGSIM_OK : build_table(rows, rows->slot_count);
+}
+
+/* An id of the call and the row it came with, to find ids given twice. */
+struct given_id {
+    int64_t id;
+    size_t row;
+};
+
+static int compare_given(const void *left, const void *right)
+{
+    const struct given_id *a = left, *b = right;
+
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+static imgsim_status check_given_twice(const int64_t *ids, size_t count)
+{
+    imgsim_status status = IMGSIM_OK;
+    struct given_id *sorted;
+    bool rising = true;
+
+    for (size_t row = 1; row < count && rising; row++)
+        rising = ids[row - 1] < ids[row];
+    if (rising)
+        return IMGSIM_OK;
+
+    if ((sorted = ims_alloc_array(count, sizeof(*sorted))) == NULL)
+        return ims_fail_memory(count * sizeof(*sorted));
+    for (size_t row = 0; row < count; row++)
+        sorted[row] = (struct given_id){ids[row], row};
+    qsort(sorted, count, sizeof(*sorted), compare_given);
+    for (size_t i = 1; i < count && status == IMGSIM_OK; i++)
+        if (sorted[i - 1].id == sorted[i].id)
+            status = ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "row %zu: id %lld is given twice", sorted[i].row,
+                (long long)sorted[i].id);
+    ims_free(sorted);
+    return status;
+}
+
+imgsim_status
+ims_rows_check_ids(const struct ims_rows *rows, const int64_t *ids, size_t count, int64_t *out_ids)
+{
+    if (ids == NULL) {
+        if (rows->largest_id > INT64_MAX - 1 - (int64_t)count)
+            return ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "no ids left after %lld",
+                (long long)rows->largest_id);
+        for (size_t row = 0; row < count; row++)
+            out_ids[row] = rows->largest_id + 1 + (int64_t)row;
+        return IMGSIM_OK;
+    }
+    for (size_t row = 0; row < count; row++) {
+        if (ids[row] < 0)
+            return ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "row %zu: id %lld is negative", row,
+                (long long)ids[row]);
+        if (ims_rows_find(rows, ids[row]) != IMS_NO_SLOT)
+            return ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "row %zu: id %lld is in the index", row,
+                (long long)ids[row]);
+        out_ids[row] = ids[row];
+    }
+    return check_given_twice(ids, count);
+}
+
+/* ---- room ---- */
+
+/* A block of `used` bytes moved into a new one of `capacity` bytes. */
+static void *copy_block(const void *block, size_t used, size_t capacity)
+{
+    void *copy = ims_alloc(capacity > used ? capacity : used);
+
+    if (copy != NULL && used > 0)
+        memcpy(copy, block, used);
+    return copy;
+}
+
+imgsim_status ims_rows_own(struct ims_rows *rows)
+{
+    struct ims_rows copy = *rows;
+    const size_t slots = rows->slot_count, entries = rows->entry_count;
+    bool complete = true;
+
+    if (rows->owned)
+        return IMGSIM_OK;
+    copy.owned = true;
+    copy.slot_capacity = slots;
+    copy.bin_capacity = copy.count_capacity = entries;
+    copy.data = NULL;
+    copy.offsets = NULL;
+    copy.lengths = NULL;
+    copy.bins = NULL;
+    copy.counts = NULL;
+    copy.free_slots = NULL;
+    copy.table = NULL;
+    complete = (copy.ids = copy_block(rows->ids, slots * sizeof(*copy.ids), 0)) != NULL;
+    complete =
+        (copy.sums = copy_block(rows->sums, slots * sizeof(*copy.sums), 0)) != NULL && complete;
+    if (rows->form == IMS_ROWS_SPARSE) {
+        copy.offsets = copy_block(rows->offsets, slots * sizeof(*copy.offsets), 0);
+        copy.lengths = copy_block(rows->lengths, slots * sizeof(*copy.lengths), 0);
+        copy.bins = copy_block(rows->bins, entries * sizeof(*copy.bins), 0);
+        copy.counts = copy_block(rows->counts, entries * sizeof(*copy.counts), 0);
+        complete = complete && copy.offsets != NULL && copy.lengths != NULL && copy.bins != NULL &&
+                   copy.counts != NULL;
+    } else if ((copy.data = ims_alloc_aligned(slots * rows->row_size)) != NULL) {
+        memcpy(copy.data, rows->data, slots * rows->row_size);
+    } else {
+        complete = false;
+    }
+    if (!complete) {
+        ims_rows_clear(&copy);
+        return ims_fail_memory(slots * rows->row_size);
+    }
+    copy.free_slots = rows->free_slots;
+    copy.table = rows->table;
+    *rows = copy;
+    return IMGSIM_OK;
+}
+
+/* Room for slots in every array that has one entry per slot. */
+static bool grow_slots(struct ims_rows *rows, size_t needed)
+{
+    size_t capacity;
+
+    if (needed <= rows->slot_capacity)
+        return true;
+    capacity = rows->slot_capacity + rows->slot_capacity / 2;
+    capacity = capacity < needed ? needed : capacity;
+    if (rows->form != IMS_ROWS_SPARSE) {
+        size_t size;
+        uint8_t *data;
+
+        if (!ims_mul_size(capacity, rows->row_size, &size) ||
+            (data = ims_alloc_aligned(size)) == NULL)
+            return false;
+        if (rows->slot_count > 0)
+            memcpy(data, rows->data, rows->slot_count * rows->row_size);
+        ims_free_aligned(rows->data);
+        rows->data = data;
+    } else {
+        size_t offsets = rows->slot_capacity, lengths = rows->slot_capacity;
+
+        if (!ims_grow((void **)&rows->offsets, &offsets, capacity, sizeof(*rows->offsets)) ||
+            !ims_grow((void **)&rows->lengths, &lengths, capacity, sizeof(*rows->lengths)))
+            return false;
+    }
+    {
+        size_t ids = rows->slot_capacity, sums = rows->slot_capacity;
+
+        if (!ims_grow((void **)&rows->ids, &ids, capacity, sizeof(*rows->ids)) ||
+            !ims_grow((void **)&rows->sums, &sums, capacity, sizeof(*rows->sums)))
+            return false;
+    }
+    rows->slot_capacity = capacity;
+    return true;
+}
+
+/* Move the sparse entries together once half of them belong to nobody. */
+static void compact_entries(struct ims_rows *rows)
+{
+    size_t used = 0;
+
+    if (rows->dead_entries < 4096 || rows->dead_entries < rows->entry_count / 2)
+        return;
+    /* Slots are not in the order of their entries: copy instead of moving within the arrays. */
+    {
+        const size_t live = rows->entry_count - rows->dead_entries;
+        uint16_t *bins = ims_alloc_array(live, sizeof(*bins));
+        uint32_t *counts = ims_alloc_array(live, sizeof(*counts));
+
+        if (bins == NULL || counts == NULL) { /* it was only to save memory */
+            ims_free(bins);
+            ims_free(counts);
+            return;
+        }
+        for (size_t slot = 0; slot < rows->slot_count; slot++) {
+            const size_t length = rows->lengths[slot];
+
+            memcpy(bins + used, rows->bins + rows->offsets[slot], length * sizeof(*bins));
+            memcpy(counts + used, rows->counts + rows->offsets[slot], length * sizeof(*counts));
+            rows->offsets[slot] = used;
+            used += length;
+        }
+        ims_free(rows->bins);
+        ims_free(rows->counts);
+        rows->bins = bins;
+        rows->counts = counts;
+        rows->bin_capacity = rows->count_capacity = live;
+        rows->entry_count = used;
+        rows->dead_entries = 0;
+    }
+}
+
+imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entries)
+{
+    const size_t reused = count < rows->free_count ? count : rows->free_count;
+    const size_t slots = rows->slot_count + (count - reused);
+
+    assert(rows->owned);
+    if (slots > IMS_SLOTS_MAX)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "more than %u rows", IMS_SLOTS_MAX);
+    compact_entries(rows);
+    /* Every slot may become free some day: room for that is made here, where failing is possible. */
+    if (!grow_slots(rows, slots) ||
+        !ims_grow(
+            (void **)&rows->free_slots, &rows->free_capacity, slots, sizeof(*rows->free_slots)))
+        return ims_fail_memory(slots * (rows->row_size + sizeof(struct ims_row_sums)));
+    if (rows->form == IMS_ROWS_SPARSE && (!ims_grow(
+                                              (void **)&rows->bins, &rows->bin_capacity,
+                                              rows->entry_count + entries, sizeof(*rows->bins)) ||
+                                          !ims_grow(
+                                              (void **)&rows->counts, &rows->count_capacity,
+                                              rows->entry_count + entries, sizeof(*rows->counts))))
+        return ims_fail_memory(entries * (sizeof(*rows->bins) + sizeof(*rows->counts)));
+    return build_table(rows, slots);
+}
+
+/* ---- rows ---- */
+
+static uint32_t take_slot(struct ims_rows *rows, int64_t id)
+{
+    const uint32_t slot =
+        rows->free_count > 0 ? rows->free_slots[--rows->free_count] : (uint32_t)rows->slot_count++;
+
+    rows->ids[slot] = id;
+    rows->table[table_place(rows, id)] = slot;
+    rows->identity = rows->identity && (uint64_t)id == slot;
+    rows->live_count++;
+    if (id > rows->largest_id)
+        rows->largest_id = id;
+    return slot;
+}
+
+uint32_t ims_rows_put(struct ims_rows *rows, const void *row, int64_t id)
+{
+    const uint32_t slot = take_slot(rows, id);
+
+    memcpy(rows->data + slot * rows->row_size, row, rows->row_size);
+    rows->sums[slot] = ims_rows_sum(rows, slot);
+    return slot;
+}
+
+uint32_t ims_rows_put_sparse(
+    struct ims_rows *rows,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    uint32_t length,
+    int64_t id)
+{
+    const uint32_t slot = take_slot(rows, id);
+
+    rows->offsets[slot] = rows->entry_count;
+    rows->lengths[slot] = length;
+    if (length > 0) {
+        memcpy(rows->bins + rows->entry_count, bins, length * sizeof(*bins));
+        memcpy(rows->counts + rows->entry_count, counts, length * sizeof(*counts));
+    }
+    rows->entry_count += length;
+    rows->sums[slot] = ims_rows_sum(rows, slot);
+    return slot;
+}
+
+void ims_rows_forget(struct ims_rows *rows, uint32_t slot)
+{
+    if (rows->table != NULL)
+        table_remove(rows, rows->ids[slot]);
+    rows->ids[slot] = -1;
+    rows->live_count--;
+}
+
+void ims_rows_release(struct ims_rows *rows, uint32_t slot)
+{
+    /* Cleared, so that a saved file depends on the rows that are there only. */
+    if (rows->form == IMS_ROWS_SPARSE) {
+        rows->dead_entries += rows->lengths[slot];
+        rows->lengths[slot] = 0;
+        rows->offsets[slot] = 0;
+    } else {
+        memset(rows->data + slot * rows->row_size, 0, rows->row_size);
+    }
+    rows->sums[slot] = (struct ims_row_sums){0, 0};
+    rows->free_slots[rows->free_count++] = slot;
+}
+
+double ims_rows_scale(const struct ims_rows *rows, uint32_t slot)
+{
+    const uint32_t *counts = rows->counts + rows->offsets[slot];
+    uint64_t sum = 0;
+
+    if (!rows->normalize)
+        return 1;
+    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
+        sum += counts[e];
+    return sum > 0 ? 1 / (double)sum : 0;
+}
+
+void ims_rows_densify(const struct ims_rows *rows, uint32_t slot, float *out)
+{
+    const uint16_t *bins = rows->bins + rows->offsets[slot];
+    const uint32_t *counts = rows->counts + rows->offsets[slot];
+    uint64_t sum = 0;
+
+    memset(out, 0, rows->dimension * sizeof(*out));
+    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
+        sum += counts[e];
+    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
+        if (bins[e] < rows->dimension) /* a mapped matrix is not to be trusted */
+            out[bins[e]] =
+                rows->normalize ? (float)((double)counts[e] / (double)sum) : (float)counts[e];
+}
+
+struct ims_row_sums ims_rows_sum(const struct ims_rows *rows, uint32_t slot)
+{
+    struct ims_row_sums sums = {0, 0};
+
+    if (rows->form == IMS_ROWS_FLOAT) {
+        const float *row = ims_rows_at(rows, slot);
+
+        sums.sum = ims_exact_sum(row, rows->dimension);
+        sums.squared = ims_exact_dot(row, row, rows->dimension);
+    } else if (rows->form == IMS_ROWS_SPARSE) {
+        const uint32_t *counts = rows->counts + rows->offsets[slot];
+        uint64_t total = 0;
+
+        for (uint32_t e = 0; e < rows->lengths[slot]; e++)
+            total += counts[e];
+        for (uint32_t e = 0; e < rows->lengths[slot]; e++) {
+            const double value =
+                rows->normalize ? (float)((double)counts[e] / (double)total) : (float)counts[e];
+
+            sums.sum += value;
+            sums.squared += value * value;
+        }
+    }
+    return sums;
+}

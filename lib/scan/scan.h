@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a scan and what they hand on: walk -> plan -> pipeline (read, prepare) -> store. */
+#ifndef IMS_SCAN_H
+#define IMS_SCAN_H
+
+#include <imgsim/scan.h>
+
+#include "catalog/catalog.h"
+#include "core/progress.h"
+#include "core/status.h"
+
+#include <stdbool.h>
+
+/* Feature numbers are bits of a 64-bit mask; positions of extractors are bits of a mask as well. */
+#define IMS_SCAN_EXTRACTORS_MAX 64
+#define IMS_REASON_SIZE 192
+
+/* ---- walk.c: folders -> entries ---- */
+
+/* What the walk found out about a path without opening it. Everything but IMS_ENTRY_FILE is not read. */
+enum ims_entry_kind {
+    IMS_ENTRY_FILE = 0,
+    IMS_ENTRY_NOT_REGULAR,
+    IMS_ENTRY_BROKEN_LINK,
+    IMS_ENTRY_FOLDER_LINK,
+    IMS_ENTRY_FOLDER_SEEN,
+    IMS_ENTRY_FOLDER_UNREADABLE,
+    IMS_ENTRY_PATH_TOO_LONG,
+    IMS_ENTRY_UNREADABLE
+};
+
+struct ims_entry {
+    uint64_t path; /* where the absolute path begins in ims_walk.text */
+    uint64_t bytes;
+    int64_t mtime_ns;
+    uint32_t stored; /* the stored path is the absolute one without this many bytes */
+    uint16_t kind;
+    uint16_t error; /* errno where the kind has one */
+};
+
+struct ims_walk_options {
+    const imgsim_catalog *catalog;
+    const char *const *paths;
+    size_t path_count;
+    struct ims_meter *meter;
+    bool include_hidden;
+    bool follow_links;
+};
+
+/* Every path below the given ones, once, in order of the bytes of its stored form. Zero it before use. */
+struct ims_walk {
+    char *text;
+    size_t text_size;
+    size_t text_capacity;
+    struct ims_entry *entries;
+    size_t count;
+    size_t capacity;
+    /* The given paths in absolute form. */
+    char **roots;
+    size_t root_count;
+};
+
+/* NOT_FOUND names a given path that is not there; CANCELLED; OUT_OF_MEMORY. */
+imgsim_status ims_walk_run(const struct ims_walk_options *options, struct ims_walk *walk);
+void ims_walk_close(struct ims_walk *walk);
+
+/* ---- plan.c: entries and records -> what has to be done ---- */
+
+/* What the catalog knows about an image, kept while the scan runs. */
+struct ims_known {
+    int64_t id; /* -1: never decoded */
+    uint64_t features;
+    uint64_t bytes;
+    int64_t mtime_ns;
+    int32_t state;
+    uint32_t width;
+    uint32_t height;
+    bool has_hash;
+    bool claimed; /* vanished ones: a moved file took this record over */
+    uint8_t hash[16];
+    uint8_t uuid[16];
+    char format[16];
+    size_t missing; /* vanished ones: position in ims_plan.missing */
+};
+
+/* A vanished file. */
+struct ims_vanished {
+    size_t path;   /* where its stored path begins in ims_plan.text */
+    bool in_scope; /* below the given paths and not known as missing yet: to be marked */
+    bool moved;    /* found again under another path */
+};
+
+#define IMS_NONE UINT32_MAX
+
+/* One file to look at. */
+struct ims_item {
+    const char *path;   /* absolute; belongs to the walk */
+    const char *stored; /* as in the catalog; its end */
+    uint64_t bytes;
+    int64_t mtime_ns;
+    uint32_t known; /* its record in ims_plan.known, or IMS_NONE */
+    uint16_t kind;
+    uint16_t error;
+};
+
+struct ims_plan {
+    struct ims_item *items;
+    size_t item_count;
+    size_t item_capacity;
+    struct ims_known *known;
+    size_t known_count;
+    size_t known_capacity;
+    /* Records with an id whose file is gone, in order of hash, then path: where moved files come from. */
+    struct ims_known *gone;
+    size_t gone_count;
+    size_t gone_capacity;
+    /* In order of their stored paths. */
+    struct ims_vanished *missing;
+    size_t missing_count;
+    size_t missing_capacity;
+    char *text;
+    size_t text_size;
+    size_t text_capacity;
+    uint64_t unchanged;
+};
+
+struct ims_plan_options {
+    imgsim_catalog *catalog;
+    struct ims_catalog_writer *writer;
+    const struct ims_walk *walk;
+    uint64_t wanted;    /* features every image shall have */
+    uint64_t max_bytes; /* files refused for their size are tried again when this has grown */
+    bool recheck;
+};
+
+/* Merge the walk with the catalog's records, both in order of stored path. Zero the plan before. */
+imgsim_status ims_plan_make(const struct ims_plan_options *options, struct ims_plan *plan);
+void ims_plan_close(struct ims_plan *plan);
+/* First vanished image of this content in plan->gone, or gone_count; others of the same content follow it. */
+size_t ims_plan_find_gone(const struct ims_plan *plan, const uint8_t hash[16]);
+/* Whether a failure had a cause outside the file, so that it is tried again although the file is unchanged. */
+bool ims_reason_passes(const char *reason);
+
+/* ---- prepare.c: one file -> a plain result; knows neither catalog nor threads ---- */
+
+/* What the files of one scan have in common. */
+struct ims_prepare_settings {
+    const imgsim_extractor *const *extractors;
+    size_t extractor_count;
+    imgsim_image_options image;
+    /* Extractor i: its row at row_at[i] and its network input at input_at[i] of a block of block_size bytes. */
+    size_t row_at[IMS_SCAN_EXTRACTORS_MAX];
+    size_t input_at[IMS_SCAN_EXTRACTORS_MAX];
+    size_t block_size;
+    uint64_t network_mask; /* extractors that work in batches */
+};
+
+/* What became of a file. Zero it before use, release with ims_prepared_file_clear(). */
+struct ims_prepared {
+    int32_t state;
+    char reason[IMS_REASON_SIZE];
+    char format[16];
+    uint32_t width;
+    uint32_t height;
+    bool has_hash;
+    uint8_t hash[16];
+    uint64_t bytes;
+    int64_t mtime_ns;
+    uint64_t bytes_read;
+    uint64_t rows;   /* extractors whose row is in the block */
+    uint64_t inputs; /* extractors whose network input is in the block */
+    uint8_t *block;
+};
+
+/* A buffer that is used for one file after another. Zero it before use, release with ims_free(data). */
+struct ims_file_buffer {
+    uint8_t *data;
+    size_t capacity;
+    size_t size;
+};
+
+/* Compute where rows and inputs stand in a block; sets block_size and network_mask. */
+imgsim_status ims_prepare_layout(struct ims_prepare_settings *settings);
+
+/*
+ * Read a whole file into `buffer` and hash it: fills state, reason, hash, bytes and mtime. The state is OK when it is to be
+ * decoded. Only running out of memory is an error.
+ */
+imgsim_status ims_prepare_read(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    struct ims_file_buffer *buffer,
+    struct ims_prepared *out);
+/*
+ * Decode what was read and let the extractors of the mask `needed` work on it; networks only prepare their input.
+ * An image that fails has state and reason; errors are those that end the scan.
+ */
+imgsim_status ims_prepare_decode(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    const struct ims_file_buffer *buffer,
+    uint64_t needed,
+    struct ims_prepared *out);
+/* Run the networks on `count` results that have inputs, in batches; rows land in the results' blocks. */
+imgsim_status ims_prepare_networks(
+    const struct ims_prepare_settings *settings,
+    struct ims_prepared *const *results,
+    size_t count);
+void ims_prepared_file_clear(struct ims_prepared *prepared);
+/* Set state and reason (one line, shortened to fit). */
+void ims_prepared_set(struct ims_prepared *prepared, int32_t state, const char *format, ...)
+    IMS_PRINTF(3, 4);
+
+/* ---- sniff.c: what the first bytes tell ---- */
+
+/* Whether a file that begins so may be an image of any format that libimgsim or a newer one may know. */
+bool ims_sniff_image(const uint8_t *data, size_t size);
+/* About how many bytes decoding will take at a time: from the header where the format is common, else from the file's size. */
+uint64_t ims_sniff_memory(const uint8_t *data, size_t size, uint32_t min_side);
+
+/* ---- store.c: results -> catalog ---- */
+
+struct ims_store {
+    struct ims_catalog_writer *writer;
+    struct ims_plan *plan;
+    const struct ims_prepare_settings *settings;
+    /* Feature number of each extractor. */
+    uint32_t numbers[IMS_SCAN_EXTRACTORS_MAX];
+    imgsim_scan_report *report;
+    struct ims_meter *meter;
+    uint32_t transaction_size;
+    uint32_t uncommitted;
+    double last_commit;
+};
+
+/* What an item's content tells before it is decoded. */
+struct ims_verdict {
+    uint64_t needed; /* extractors that must work; 0: no need to decode */
+    bool same;       /* the content is that of the item's record, whose id stays */
+    size_t moved;    /* position in plan->gone of the image that this file was, or SIZE_MAX */
+};
+
+/* Decide by the content's hash. Decoding threads may ask; what other files have taken over meanwhile is decided when storing. */
+void ims_store_judge(
+    const struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    struct ims_verdict *out);
+/*
+ * Write one finished result, in the order of the items; commits now and then. *out_again: nothing was written, the file has to be
+ * prepared with every extractor after all, because the vanished image it was taken for went to another file; then
+ * `forced` is set.
+ */
+imgsim_status ims_store_put(
+    struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    bool forced,
+    bool *out_again);
+/* Mark what has vanished. */
+imgsim_status ims_store_finish(struct ims_store *store);
+/* Commit what is left. */
+imgsim_status ims_store_commit(struct ims_store *store);
+
+/* ---- pipeline.c: threads ---- */
+
+struct ims_pipeline_options {
+    const struct ims_plan *plan;
+    const struct ims_prepare_settings *settings;
+    struct ims_store *store;
+    struct ims_meter *meter;
+    uint32_t threads;
+};
+
+/* Prepare every item of the plan on `threads` threads and store the results in order, from the calling thread. */
+imgsim_status ims_pipeline_run(const struct ims_pipeline_options *options);
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Results become records and rows of the catalog, in the order of the paths, so that ids do not depend on threads. */
+#include "scan/scan.h"
+
+#include "core/hash.h"
+
+#include <string.h>
+
+/* Rows of slow networks are not at risk for longer than this. */
+#define SECONDS_PER_TRANSACTION 10.0
+
+/* What one result comes to. */
+struct outcome {
+    struct ims_verdict verdict;
+    struct ims_file_record record;
+    uint64_t *count; /* of the report */
+};
+
+static const struct ims_known *known_of(const struct ims_store *store, const struct ims_item *item)
+{
+    return item->known == IMS_NONE ? NULL : &store->plan->known[item->known];
+}
+
+/* Extractors whose features are not among `features`. */
+static uint64_t lacking(const struct ims_store *store, uint64_t features)
+{
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < store->settings->extractor_count; i++)
+        if ((features >> store->numbers[i] & 1) == 0)
+            mask |= UINT64_C(1) << i;
+    return mask;
+}
+
+static bool same_content(const struct ims_known *known, const struct ims_prepared *prepared)
+{
+    return known->id >= 0 && known->has_hash && prepared->has_hash &&
+           memcmp(known->hash, prepared->hash, sizeof(known->hash)) == 0;
+}
+
+/* First vanished image of this content, or with `untaken` the first that no other file took over; SIZE_MAX if none. */
+static size_t
+find_moved(const struct ims_plan *plan, const struct ims_prepared *prepared, bool untaken)
+{
+    for (size_t i = ims_plan_find_gone(plan, prepared->hash); i < plan->gone_count; i++) {
+        const struct ims_known *gone = &plan->gone[i];
+
+        if (memcmp(gone->hash, prepared->hash, sizeof(gone->hash)) != 0)
+            break;
+        if (gone->bytes == prepared->bytes && (!untaken || !plan->missing[gone->missing].moved))
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static void judge(
+    const struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    bool untaken,
+    struct ims_verdict *out)
+{
+    const struct ims_known *known = known_of(store, item);
+
+    *out = (struct ims_verdict){.needed = lacking(store, 0), .moved = SIZE_MAX};
+    if (known != NULL && same_content(known, prepared)) {
+        out->same = true;
+        out->needed = lacking(store, known->features);
+    } else if (known == NULL) {
+        out->moved = find_moved(store->plan, prepared, untaken);
+        if (out->moved != SIZE_MAX)
+            out->needed = lacking(store, store->plan->gone[out->moved].features);
+    }
+}
+
+void ims_store_judge(
+    const struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    struct ims_verdict *out)
+{
+    judge(store, item, prepared, false, out);
+}
+
+/* ---- records ---- */
+
+static void fill_record(
+    struct ims_file_record *record,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared)
+{
+    *record = (struct ims_file_record){
+        .path = item->stored,
+        .format = prepared->format,
+        .reason = prepared->reason,
+        .id = -1,
+        .has_hash = prepared->has_hash,
+        .state = prepared->state,
+        .width = prepared->width,
+        .height = prepared->height,
+        .bytes = prepared->bytes,
+        .mtime_ns = prepared->mtime_ns};
+    memcpy(record->content_hash, prepared->hash, sizeof(record->content_hash));
+}
+
+/* Let the record go on being the image that `known` was. */
+static void inherit(struct ims_file_record *record, const struct ims_known *known)
+{
+    record->id = known->id;
+    record->features = known->features;
+    record->has_hash = known->has_hash;
+    memcpy(record->uuid, known->uuid, sizeof(record->uuid));
+    memcpy(record->content_hash, known->hash, sizeof(record->content_hash));
+    if (record->width == 0) {
+        record->format = known->format;
+        record->width = known->width;
+        record->height = known->height;
+    }
+}
+
+/* A file that is not OK. Its image stays what it was if the content is the same or could not be looked at. */
+static void judge_failure(
+    const struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    struct outcome *outcome)
+{
+    const struct ims_known *known = known_of(store, item);
+
+    outcome->count =
+        prepared->state == IMGSIM_FILE_SKIPPED ? &store->report->skipped : &store->report->failed;
+    outcome->verdict = (struct ims_verdict){.moved = SIZE_MAX};
+    if (known == NULL)
+        return;
+    if (same_content(known, prepared) ||
+        (!prepared->has_hash && ims_reason_passes(prepared->reason)))
+        inherit(&outcome->record, known);
+    else
+        memcpy(outcome->record.uuid, known->uuid, sizeof(known->uuid));
+}
+
+static bool has_uuid(const uint8_t uuid[16])
+{
+    for (int i = 0; i < 16; i++)
+        if (uuid[i] != 0)
+            return true;
+    return false;
+}
+
+/* A file that is OK: which image it is. */
+static imgsim_status
+judge_image(const struct ims_store *store, const struct ims_item *item, struct outcome *outcome)
+{
+    const struct ims_known *known = known_of(store, item);
+    const struct ims_verdict *verdict = &outcome->verdict;
+    imgsim_scan_report *report = store->report;
+    imgsim_status status;
+
+    if (verdict->same) {
+        inherit(&outcome->record, known);
+        outcome->count = verdict->needed != 0 ? &report->refreshed : &report->unchanged;
+        return IMGSIM_OK;
+    }
+    if (verdict->moved != SIZE_MAX) {
+        inherit(&outcome->record, &store->plan->gone[verdict->moved]);
+        outcome->count = &report->moved;
+        return IMGSIM_OK;
+    }
+    /* Content that was not there before: a new id; the UUID belongs to the path. */
+    if (known != NULL && has_uuid(known->uuid))
+        memcpy(outcome->record.uuid, known->uuid, sizeof(known->uuid));
+    else if ((status = ims_uuid_new(outcome->record.uuid)) != IMGSIM_OK)
+        return status;
+    outcome->count = known != NULL && known->id >= 0 ? &report->refreshed : &report->added;
+    return ims_catalog_writer_new_id(store->writer, &outcome->record.id);
+}
+
+/* ---- writing ---- */
+
+static imgsim_status commit(struct ims_store *store)
+{
+    imgsim_status status = ims_catalog_writer_commit(store->writer);
+
+    store->uncommitted = 0;
+    store->last_commit = ims_now();
+    return status;
+}
+
+static imgsim_status count_write(struct ims_store *store)
+{
+    store->uncommitted++;
+    if (store->uncommitted >= store->transaction_size ||
+        ims_now() - store->last_commit >= SECONDS_PER_TRANSACTION)
+        return commit(store);
+    return IMGSIM_OK;
+}
+
+static imgsim_status
+put_rows(struct ims_store *store, const struct ims_prepared *prepared, struct outcome *outcome)
+{
+    const struct ims_prepare_settings *settings = store->settings;
+    imgsim_status status;
+
+    for (size_t i = 0; i < settings->extractor_count; i++) {
+        if ((outcome->verdict.needed >> i & 1) == 0)
+            continue;
+        status = ims_catalog_writer_put_row(
+            store->writer, store->numbers[i], outcome->record.id,
+            prepared->block + settings->row_at[i]);
+        if (status != IMGSIM_OK)
+            return status;
+        outcome->record.features |= UINT64_C(1) << store->numbers[i];
+    }
+    return IMGSIM_OK;
+}
+
+static imgsim_status
+write_outcome(struct ims_store *store, const struct ims_prepared *prepared, struct outcome *outcome)
+{
+    const struct ims_plan *plan = store->plan;
+    imgsim_status status;
+
+    if (outcome->record.state == IMGSIM_FILE_OK &&
+        (status = put_rows(store, prepared, outcome)) != IMGSIM_OK)
+        return status;
+    if (outcome->verdict.moved != SIZE_MAX) {
+        struct ims_vanished *vanished = &plan->missing[plan->gone[outcome->verdict.moved].missing];
+
+        vanished->moved = true;
+        status = ims_catalog_writer_move_file(
+            store->writer, plan->text + vanished->path, &outcome->record);
+        if (status != IMGSIM_OK)
+            return status;
+    }
+    if ((status = ims_catalog_writer_put_file(store->writer, &outcome->record)) != IMGSIM_OK)
+        return status;
+    return count_write(store);
+}
+
+/* Whether the record says all this already: a file that was read again by request and is as before. */
+static bool nothing_new(
+    const struct ims_store *store,
+    const struct ims_item *item,
+    const struct outcome *outcome)
+{
+    const struct ims_known *known = known_of(store, item);
+
+    return outcome->verdict.same && outcome->verdict.needed == 0 &&
+           known->state == IMGSIM_FILE_OK && known->bytes == outcome->record.bytes &&
+           known->mtime_ns == outcome->record.mtime_ns;
+}
+
+imgsim_status ims_store_put(
+    struct ims_store *store,
+    const struct ims_item *item,
+    const struct ims_prepared *prepared,
+    bool forced,
+    bool *out_again)
+{
+    struct outcome outcome = {0};
+    imgsim_status status;
+
+    *out_again = false;
+    fill_record(&outcome.record, item, prepared);
+    if (prepared->state != IMGSIM_FILE_OK) {
+        judge_failure(store, item, prepared, &outcome);
+    } else {
+        if (forced)
+            outcome.verdict = (struct ims_verdict){.needed = lacking(store, 0), .moved = SIZE_MAX};
+        else
+            judge(store, item, prepared, true, &outcome.verdict);
+        if ((outcome.verdict.needed & ~prepared->rows) != 0) {
+            *out_again = true;
+            return IMGSIM_OK;
+        }
+        if ((status = judge_image(store, item, &outcome)) != IMGSIM_OK)
+            return status;
+    }
+    if (!nothing_new(store, item, &outcome) &&
+        (status = write_outcome(store, prepared, &outcome)) != IMGSIM_OK)
+        return status;
+
+    ++*outcome.count;
+    store->report->bytes += prepared->bytes_read;
+    atomic_fetch_add_explicit(&store->meter->done, 1, memory_order_relaxed);
+    if (prepared->state != IMGSIM_FILE_OK)
+        atomic_fetch_add_explicit(&store->meter->failed, 1, memory_order_relaxed);
+    return IMGSIM_OK;
+}
+
+static imgsim_status mark_missing(struct ims_store *store, const char *path)
+{
+    struct ims_file_record record;
+    imgsim_status status;
+    int found;
+
+    if ((status = ims_catalog_writer_get_file(store->writer, path, &record, &found)) != IMGSIM_OK)
+        return status;
+    if (!found)
+        return IMGSIM_OK;
+    record.path = path;
+    record.state = IMGSIM_FILE_MISSING;
+    record.reason = "";
+    if ((status = ims_catalog_writer_put_file(store->writer, &record)) != IMGSIM_OK)
+        return status;
+    store->report->missing++;
+    return count_write(store);
+}
+
+imgsim_status ims_store_finish(struct ims_store *store)
+{
+    const struct ims_plan *plan = store->plan;
+    imgsim_status status = IMGSIM_OK;
+
+    for (size_t i = 0; i < plan->missing_count && status == IMGSIM_OK; i++) {
+        if (!plan->missing[i].in_scope || plan->missing[i].moved)
+            continue;
+        status = mark_missing(store, plan->text + plan->missing[i].path);
+        if (status == IMGSIM_OK)
+            status = ims_meter_tick(store->meter, false);
+    }
+    return status;
+}
+
+imgsim_status ims_store_commit(struct ims_store *store)
+{
+    return store->uncommitted > 0 ? commit(store) : IMGSIM_OK;
+}

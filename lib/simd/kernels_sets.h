@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of kernels.h that this build contains, one per instruction set, for kernels.c to choose from. */
+#ifndef IMS_SIMD_KERNELS_SETS_H
+#define IMS_SIMD_KERNELS_SETS_H
+
+#include "simd/kernels.h"
+
+#include <stdbool.h>
+
+extern const struct ims_kernels ims_kernels_scalar;
+
+#if defined(__x86_64__)
+/* Needs AVX2, FMA and POPCNT. */
+extern const struct ims_kernels ims_kernels_avx2;
+/* Needs AVX-512 F, BW, DQ and VL. */
+extern const struct ims_kernels ims_kernels_avx512;
+/* Replaces the entries for which the processor has an instruction: AVX-512 VNNI, VPOPCNTDQ. */
+void ims_kernels_avx512_extend(struct ims_kernels *table, bool has_vnni, bool has_vpopcntdq);
+#elif defined(__aarch64__)
+extern const struct ims_kernels ims_kernels_neon;
+#endif
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offsets and sizes of all public structs as recorded with 0.1, on 64-bit machines: they never change, structs only grow. */
+#include <imgsim/imgsim.h>
+
+#include "check.h"
+
+#define OFFSET(type, field, offset) CHECK_EQUAL(offsetof(type, field), offset)
+
+int main(void)
+{
+    if (sizeof(void *) != 8)
+        check_skip("the record is of 64-bit machines");
+    OFFSET(imgsim_progress, struct_size, 0);
+    OFFSET(imgsim_progress, phase, 8);
+    OFFSET(imgsim_progress, done, 16);
+    OFFSET(imgsim_progress, total, 24);
+    OFFSET(imgsim_progress, failed, 32);
+    OFFSET(imgsim_progress, bytes, 40);
+    OFFSET(imgsim_progress, elapsed_seconds, 48);
+    OFFSET(imgsim_progress, rate, 56);
+    OFFSET(imgsim_progress, remaining_seconds, 64);
+    CHECK_EQUAL(sizeof(imgsim_progress), 72);
+
+    OFFSET(imgsim_catalog_options, struct_size, 0);
+    OFFSET(imgsim_catalog_options, create, 8);
+    OFFSET(imgsim_catalog_options, read_only, 12);
+    CHECK_EQUAL(sizeof(imgsim_catalog_options), 16);
+
+    OFFSET(imgsim_file_info, struct_size, 0);
+    OFFSET(imgsim_file_info, id, 8);
+    OFFSET(imgsim_file_info, uuid, 16);
+    OFFSET(imgsim_file_info, path, 24);
+    OFFSET(imgsim_file_info, directory, 32);
+    OFFSET(imgsim_file_info, name, 40);
+    OFFSET(imgsim_file_info, format, 48);
+    OFFSET(imgsim_file_info, reason, 56);
+    OFFSET(imgsim_file_info, content_hash, 64);
+    OFFSET(imgsim_file_info, state, 72);
+    OFFSET(imgsim_file_info, width, 76);
+    OFFSET(imgsim_file_info, height, 80);
+    OFFSET(imgsim_file_info, reserved, 84);
+    OFFSET(imgsim_file_info, bytes, 88);
+    OFFSET(imgsim_file_info, mtime_ns, 96);
+    CHECK_EQUAL(sizeof(imgsim_file_info), 104);
+
+    OFFSET(imgsim_feature_info, struct_size, 0);
+    OFFSET(imgsim_feature_info, name, 8);
+    OFFSET(imgsim_feature_info, spec, 16);
+    OFFSET(imgsim_feature_info, fingerprint, 24);
+    OFFSET(imgsim_feature_info, source, 32);
+    OFFSET(imgsim_feature_info, dimension, 40);
+    OFFSET(imgsim_feature_info, row_type, 44);
+    OFFSET(imgsim_feature_info, metric, 48);
+    OFFSET(imgsim_feature_info, reserved, 52);
+    OFFSET(imgsim_feature_info, image_count, 56);
+    CHECK_EQUAL(sizeof(imgsim_feature_info), 64);
+
+    OFFSET(imgsim_feature_definition, struct_size, 0);
+    OFFSET(imgsim_feature_definition, name, 8);
+    OFFSET(imgsim_feature_definition, spec, 16);
+    OFFSET(imgsim_feature_definition, fingerprint, 24);
+    OFFSET(imgsim_feature_definition, source, 32);
+    OFFSET(imgsim_feature_definition, dimension, 40);
+    OFFSET(imgsim_feature_definition, row_type, 44);
+    OFFSET(imgsim_feature_definition, metric, 48);
+    OFFSET(imgsim_feature_definition, reserved, 52);
+    CHECK_EQUAL(sizeof(imgsim_feature_definition), 56);
+
+    OFFSET(imgsim_projection_options, struct_size, 0);
+    OFFSET(imgsim_projection_options, source, 8);
+    OFFSET(imgsim_projection_options, name, 16);
+    OFFSET(imgsim_projection_options, projector, 24);
+    OFFSET(imgsim_projection_options, progress, 32);
+    OFFSET(imgsim_projection_options, user_data, 40);
+    OFFSET(imgsim_projection_options, dimension, 48);
+    OFFSET(imgsim_projection_options, reserved, 52);
+    CHECK_EQUAL(sizeof(imgsim_projection_options), 56);
+
+    OFFSET(imgsim_color_options, struct_size, 0);
+    OFFSET(imgsim_color_options, space, 8);
+    OFFSET(imgsim_color_options, bins, 12);
+    CHECK_EQUAL(sizeof(imgsim_color_options), 24);
+
+    OFFSET(imgsim_hash_options, struct_size, 0);
+    OFFSET(imgsim_hash_options, kind, 8);
+    OFFSET(imgsim_hash_options, bits, 12);
+    CHECK_EQUAL(sizeof(imgsim_hash_options), 16);
+
+    OFFSET(imgsim_cnn_options, struct_size, 0);
+    OFFSET(imgsim_cnn_options, model_path, 8);
+    OFFSET(imgsim_cnn_options, architecture, 16);
+    OFFSET(imgsim_cnn_options, sha256, 24);
+    OFFSET(imgsim_cnn_options, precision, 32);
+    OFFSET(imgsim_cnn_options, preprocess, 36);
+    OFFSET(imgsim_cnn_options, trust_model, 40);
+    OFFSET(imgsim_cnn_options, threads, 44);
+    OFFSET(imgsim_cnn_options, batch_size, 48);
+    OFFSET(imgsim_cnn_options, input_size, 52);
+    CHECK_EQUAL(sizeof(imgsim_cnn_options), 56);
+
+    OFFSET(imgsim_host_extractor, struct_size, 0);
+    OFFSET(imgsim_host_extractor, name, 8);
+    OFFSET(imgsim_host_extractor, version, 16);
+    OFFSET(imgsim_host_extractor, dimension, 24);
+    OFFSET(imgsim_host_extractor, row_type, 28);
+    OFFSET(imgsim_host_extractor, default_metric, 32);
+    OFFSET(imgsim_host_extractor, concurrent, 36);
+    OFFSET(imgsim_host_extractor, extract, 40);
+    OFFSET(imgsim_host_extractor, release, 48);
+    CHECK_EQUAL(sizeof(imgsim_host_extractor), 56);
+
+    OFFSET(imgsim_image_options, struct_size, 0);
+    OFFSET(imgsim_image_options, min_side, 8);
+    OFFSET(imgsim_image_options, reserved, 12);
+    OFFSET(imgsim_image_options, max_pixels, 16);
+    OFFSET(imgsim_image_options, max_bytes, 24);
+    OFFSET(imgsim_image_options, max_frames, 32);
+    CHECK_EQUAL(sizeof(imgsim_image_options), 40);
+
+    OFFSET(imgsim_index_options, struct_size, 0);
+    OFFSET(imgsim_index_options, kind, 8);
+    OFFSET(imgsim_index_options, metric, 12);
+    OFFSET(imgsim_index_options, dimension, 16);
+    OFFSET(imgsim_index_options, threads, 20);
+    OFFSET(imgsim_index_options, mahalanobis, 24);
+    OFFSET(imgsim_index_options, callback, 32);
+    OFFSET(imgsim_index_options, user_data, 40);
+    OFFSET(imgsim_index_options, callback_row_type, 48);
+    OFFSET(imgsim_index_options, max_links, 52);
+    OFFSET(imgsim_index_options, build_width, 56);
+    OFFSET(imgsim_index_options, search_width, 60);
+    OFFSET(imgsim_index_options, seed, 64);
+    OFFSET(imgsim_index_options, progress, 72);
+    OFFSET(imgsim_index_options, progress_data, 80);
+    CHECK_EQUAL(sizeof(imgsim_index_options), 88);
+
+    OFFSET(imgsim_search_options, struct_size, 0);
+    OFFSET(imgsim_search_options, search_width, 8);
+    OFFSET(imgsim_search_options, exact, 12);
+    OFFSET(imgsim_search_options, filter, 16);
+    OFFSET(imgsim_search_options, filter_bits, 24);
+    OFFSET(imgsim_search_options, max_distance, 32);
+    OFFSET(imgsim_search_options, threads, 36);
+    CHECK_EQUAL(sizeof(imgsim_search_options), 40);
+
+    OFFSET(imgsim_projector_options, struct_size, 0);
+    OFFSET(imgsim_projector_options, whiten, 8);
+    OFFSET(imgsim_projector_options, normalize, 16);
+    OFFSET(imgsim_projector_options, threads, 20);
+    CHECK_EQUAL(sizeof(imgsim_projector_options), 24);
+
+    OFFSET(imgsim_query_options, struct_size, 0);
+    OFFSET(imgsim_query_options, k, 8);
+    OFFSET(imgsim_query_options, images, 12);
+    OFFSET(imgsim_query_options, fusion, 16);
+    OFFSET(imgsim_query_options, search, 20);
+    OFFSET(imgsim_query_options, candidates, 24);
+    OFFSET(imgsim_query_options, search_width, 28);
+    OFFSET(imgsim_query_options, rrf_k, 32);
+    OFFSET(imgsim_query_options, failover_score, 40);
+    OFFSET(imgsim_query_options, failover_spread, 48);
+    OFFSET(imgsim_query_options, min_score, 56);
+    OFFSET(imgsim_query_options, exclude_queries, 64);
+    OFFSET(imgsim_query_options, threads, 68);
+    OFFSET(imgsim_query_options, fuse, 72);
+    OFFSET(imgsim_query_options, fuse_data, 80);
+    CHECK_EQUAL(sizeof(imgsim_query_options), 88);
+
+    OFFSET(imgsim_channel_options, struct_size, 0);
+    OFFSET(imgsim_channel_options, weight, 8);
+    OFFSET(imgsim_channel_options, metric, 16);
+    OFFSET(imgsim_channel_options, reserved, 20);
+    OFFSET(imgsim_channel_options, callback, 24);
+    OFFSET(imgsim_channel_options, user_data, 32);
+    OFFSET(imgsim_channel_options, mahalanobis, 40);
+    CHECK_EQUAL(sizeof(imgsim_channel_options), 48);
+
+    OFFSET(imgsim_hit, struct_size, 0);
+    OFFSET(imgsim_hit, id, 8);
+    OFFSET(imgsim_hit, uuid, 16);
+    OFFSET(imgsim_hit, path, 24);
+    OFFSET(imgsim_hit, score, 32);
+    OFFSET(imgsim_hit, width, 40);
+    OFFSET(imgsim_hit, height, 44);
+    CHECK_EQUAL(sizeof(imgsim_hit), 48);
+
+    OFFSET(imgsim_part, struct_size, 0);
+    OFFSET(imgsim_part, feature, 8);
+    OFFSET(imgsim_part, value, 16);
+    OFFSET(imgsim_part, similarity, 24);
+    OFFSET(imgsim_part, weight, 32);
+    OFFSET(imgsim_part, metric, 40);
+    OFFSET(imgsim_part, rank, 44);
+    CHECK_EQUAL(sizeof(imgsim_part), 48);
+
+    OFFSET(imgsim_scan_options, struct_size, 0);
+    OFFSET(imgsim_scan_options, extractors, 8);
+    OFFSET(imgsim_scan_options, extractor_count, 16);
+    OFFSET(imgsim_scan_options, image_options, 24);
+    OFFSET(imgsim_scan_options, progress, 32);
+    OFFSET(imgsim_scan_options, user_data, 40);
+    OFFSET(imgsim_scan_options, threads, 48);
+    OFFSET(imgsim_scan_options, transaction_size, 52);
+    OFFSET(imgsim_scan_options, min_side, 56);
+    OFFSET(imgsim_scan_options, include_hidden, 60);
+    OFFSET(imgsim_scan_options, follow_links, 64);
+    OFFSET(imgsim_scan_options, recheck, 68);
+    CHECK_EQUAL(sizeof(imgsim_scan_options), 72);
+
+    OFFSET(imgsim_scan_report, struct_size, 0);
+    OFFSET(imgsim_scan_report, seen, 8);
+    OFFSET(imgsim_scan_report, unchanged, 16);
+    OFFSET(imgsim_scan_report, added, 24);
+    OFFSET(imgsim_scan_report, refreshed, 32);
+    OFFSET(imgsim_scan_report, moved, 40);
+    OFFSET(imgsim_scan_report, skipped, 48);
+    OFFSET(imgsim_scan_report, failed, 56);
+    OFFSET(imgsim_scan_report, missing, 64);
+    OFFSET(imgsim_scan_report, bytes, 72);
+    OFFSET(imgsim_scan_report, seconds, 80);
+    CHECK_EQUAL(sizeof(imgsim_scan_report), 88);
+    return 0;
+}

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels, export and import, projections and indexes, verify."""
+
+import csv
+import glob
+import os
+import struct
+
+import gallery
+from harness import case, check
+
+
+def scan(place):
+    gallery.draw_families(place.path("photos"))
+    place.run("scan", "photos", "-q").exits(0)
+
+
+def npy_bytes(kind, shape, data):
+    sides = "(%s,)" % ", ".join(map(str, shape)) if len(shape) == 1 else "(%s)" % ", ".join(map(str, shape))
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (kind, sides)
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
+
+
+def read_npy(path):
+    """(header, data) of a version 1 or 2 file."""
+    with open(path, "rb") as file:
+        whole = file.read()
+    check(whole[:6] == b"\x93NUMPY", "no .npy file: %s" % path)
+    size = struct.unpack("<H", whole[8:10])[0] if whole[6] == 1 else struct.unpack("<I", whole[8:12])[0]
+    start = (10 if whole[6] == 1 else 12) + size
+    return whole[start - size:start].decode(), whole[start:]
+
+
+@case
+def labels(place):
+    scan(place)
+    in_photos = ["-c", "photos"]
+    place.expect("label", [
+        place.run("label", "list", *in_photos),
+        place.run("label", "add", "warm", "photos/discs/0.png", "photos/discs/1.png", *in_photos),
+        place.run("label", "add", "größe", "photos/discs/0.png", *in_photos),
+        place.run("label", "folders", *in_photos),
+        place.run("label", "list", *in_photos),
+        place.run("label", "list", "photos/discs/0.png", *in_photos),
+        place.run("label", "remove", "warm", "photos/discs/0.png", *in_photos),
+        place.run("label", "remove", "warm", "photos/discs/0.png", *in_photos),
+        place.run("label", "list", "--json", *in_photos),
+        place.run("label", "add", "cold", "photos/rings/0.png", "photos/nowhere.png", *in_photos),
+        place.run("label", "add", "", "photos/rings/0.png", *in_photos),
+        place.run("label", "add", "two\nlines", "photos/rings/0.png", *in_photos),
+        place.run("label", "add", "x" * 256, "photos/rings/0.png", *in_photos),
+    ])
+    listed = place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+    check("cold" not in listed, "half a command was done: %s" % listed)
+    # Found upwards from the image.
+    place.run("label", "add", "far", "photos/rings/0.png").exits(0)
+
+
+@case
+def labels_from_csv(place):
+    """Header or not, quotes, CRLF; a bad line is named and nothing is imported."""
+    scan(place)
+    in_photos = ["-c", "photos"]
+    answer = place.run("search", "photos/discs/0.png", "-k", "1", "--json").json("imgsim.search/1")
+    uuid, image = answer["hits"][0]["id"], answer["hits"][0]["image"]
+
+    def imported(text, *more):
+        gallery.write(place.path("labels.csv"), text.encode() if isinstance(text, str) else text)
+        return place.run("label", "import", "labels.csv", *in_photos, *more)
+
+    def listed():
+        return place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+
+    imported("photos/discs/0.png,plain\nphotos/discs/1.png,plain\n").exits(0)
+    imported("path,label\r\nphotos/discs/0.png,\"with, comma\"\r\n").exits(0)
+    imported("\ufefflabel,score,path\n\"say \"\"hi\"\"\",0.5,photos/discs/0.png\n\n").exits(0)
+    imported("id,label\n%d,by id\n" % image).exits(0)
+    imported("uuid,label\n%s,by uuid" % uuid).exits(0)
+    expected = {"plain": 2, "with, comma": 1, "say \"hi\"": 1, "by id": 1, "by uuid": 1}
+    check(listed() == expected, str(listed()))
+
+    for text, line, word in (
+        ("photos/discs/0.png,new\nphotos/nowhere.png,new\n", 2, "photos/nowhere.png"),
+        ("path,label\nphotos/discs/0.png,new\nphotos/discs/0.png\n", 3, "columns"),
+        ("path,label\nphotos/discs/0.png,new\nphotos/discs/0.png,\n", 3, "empty"),
+        ("photos/discs/0.png,new\nphotos/discs/1.png,\"open\nand so on\n", 2, "quote"),
+        ("photos/discs/0.png,\"two\nlines, one record\"\nphotos/discs/1.png,a\"b\n", 3, "quote"),
+        ("photos/discs/0.png,\"new\"x\n", 1, "quote"),
+        ("only\n", 1, "columns"),
+        ("9999,new\n", 1, "9999"),
+    ):
+        imported(text).exits(2).says("labels.csv", "line %d" % line, word, "nothing was imported")
+    imported(b"photos/discs/0.png,new\0x\n").exits(2).says("NUL")
+    imported("").exits(2).says("no label")
+    imported("path,label\n").exits(2).says("no label")
+    check(listed() == expected, "a refused file changed something: %s" % listed())
+    place.run("label", "import", "nowhere.csv", *in_photos).exits(5).says("nowhere.csv")
+    place.run("label", "import", "photos", *in_photos).exits(2)
+
+
+@case
+def import_export(place):
+    scan(place)
+    in_photos = ["-c", "photos"]
+    place.run("label", "folders", "-q", *in_photos).exits(0)
+    place.run("export", "--npy", "color", "color.npy", *in_photos).exits(0)
+    place.run("export", "--npy", "hash", "hash.npy", "--csv", "images.csv", *in_photos).exits(0)
+    header, data = read_npy(place.path("color.npy"))
+    check("'<u4'" in header and "(12, 4096)" in header, header)
+    check(len(data) == 12 * 4096 * 4, str(len(data)))
+    check(sum(struct.unpack("<4096I", data[:16384])) == 72 * 64, "the histogram does not count every pixel")
+    header, ids = read_npy(place.path("color.ids.npy"))
+    check("'<i8'" in header and "(12,)" in header and len(ids) == 96, header)
+    header, bits = read_npy(place.path("hash.npy"))
+    check("'|u1'" in header and "(12, 8)" in header and len(bits) == 96, header)
+    with open(place.path("images.csv"), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    check(len(rows) == 12 and {row["labels"] for row in rows} == {"discs", "stripes", "rings"}, str(rows[:1]))
+    check(all(os.path.exists(os.path.join(place.path("photos"), row["path"])) and row["state"] == "ok" for row in rows),
+          str(rows[:1]))
+    place.run("export", "--npy", "colour", "x.npy", *in_photos).exits(2).says("colour")
+    place.run("export", "--npy", "color", "nowhere/x.npy", *in_photos).exits(5).says("nowhere/x.npy")
+    place.run("export", "--csv", "nowhere/x.csv", *in_photos).exits(5).says("nowhere/x.csv")
+
+    # Rows of one's own: found by its ids, or one row per id.
+    numbers = struct.unpack("<12q", ids)
+    values = b"".join(struct.pack("<3f", number, 1, -number) for number in numbers)
+    gallery.write(place.path("own.npy"), npy_bytes("<f4", (12, 3), values))
+    gallery.write(place.path("own.ids.npy"), npy_bytes("<i8", (12,), ids))
+    place.run("import", "own", "own.npy", "--metric", "l2", "--spec", "mine", *in_photos).exits(0)
+    place.run("export", "--npy", "own", "again.npy", *in_photos).exits(0)
+    check(read_npy(place.path("again.npy"))[1] == values, "other rows came back")
+    place.run("search", "0", "--by", "own", *in_photos).exits(0).prints("1.png")
+    doubles = b"".join(struct.pack("<2d", number, 0.5) for number in numbers)
+    gallery.write(place.path("wide.npy"), npy_bytes("<f8", (12, 2), doubles))
+    place.run("import", "own", "wide.npy", *in_photos).exits(0)
+    feature = place.run("status", "--json", *in_photos).json("imgsim.status/1")["features"]["own"]
+    check((feature["dimension"], feature["metric"], feature["images"]) == (2, "cosine", 12), str(feature))
+    gallery.write(place.path("few.npy"), npy_bytes("<f4", (2, 3), values[:24]))
+    gallery.write(place.path("two.npy"), npy_bytes("<i8", (2,), ids[:16]))
+    place.run("import", "own", "few.npy", "--ids", "two.npy", *in_photos).exits(0)
+    feature = place.run("status", "--json", *in_photos).json("imgsim.status/1")["features"]["own"]
+    check((feature["dimension"], feature["images"]) == (3, 2), "not replaced as a whole: %s" % feature)
+    place.run("import", "bits", "hash.npy", *in_photos).exits(0)
+
+    whole = npy_bytes("<f4", (12, 3), values)
+    for name, data, word in (
+        ("text", b"no numbers", "no .npy"), ("cut", whole[:100], "truncated"), ("lie", whole[:-4], "truncated"),
+        ("nan", npy_bytes("<f4", (12, 3), values[:-4] + b"\0\0\xc0\x7f"), "row 11, column 2"),
+        ("type", npy_bytes("<c8", (12, 3), values * 2), "<c8"), ("rank", npy_bytes("<f4", (2, 2, 9), values), "shape"),
+        ("few", npy_bytes("<f4", (2, 3), values[:24]), "--ids"), ("none", npy_bytes("<f4", (0, 3), b""), "no rows"),
+        ("order", whole.replace(b"False", b"True "), "Fortran"),
+        ("huge", npy_bytes("<f4", (2 ** 62, 2 ** 62), b""), "truncated"),
+    ):
+        gallery.write(place.path("bad-%s.npy" % name), data)
+        place.run("import", "bad", "bad-%s.npy" % name, *in_photos).exits(2).says("bad-%s.npy" % name, word)
+    gallery.write(place.path("far.npy"), npy_bytes("<i8", (2,), struct.pack("<2q", 0, 99)))
+    place.run("import", "bad", "few.npy", "--ids", "far.npy", *in_photos).exits(2).says("far.npy", "99")
+    place.run("import", "bad", "few.npy", "--ids", "few.npy", *in_photos).exits(2).says("int64")
+    place.run("import", "Bad Name", "few.npy", "--ids", "two.npy", *in_photos).exits(2)
+    place.run("import", "bad", "nowhere.npy", *in_photos).exits(5).says("nowhere.npy")
+    check("bad" not in place.run("status", "--json", *in_photos).json("imgsim.status/1")["features"], "something was stored")
+
+
+@case
+def pca_and_index(place):
+    """A projection of imported rows, indexes of both, searches through them; stale ones are not used."""
+    gallery.draw_families(place.path("photos"), 12)
+    place.run("scan", "photos", "-q").exits(0)
+    in_photos = ["-c", "photos"]
+    rows = b"".join(struct.pack("<8f", *[((i + 1) * (j + 3) * 7919 % 101) / 101 + (i % 3) * (j == 0) for j in range(8)])
+                    for i in range(36))
+    gallery.write(place.path("rows.npy"), npy_bytes("<f4", (36, 8), rows))
+    place.run("import", "own", "rows.npy", "-q", *in_photos).exits(0)
+    place.expect("pca_and_index", [
+        place.run("pca", "--feature", "own", "--dim", "4", *in_photos),
+        place.run("pca", "--feature", "own", "--dim", "8", "--whiten", "0.5", "--normalize", "--name", "white", *in_photos),
+        place.run("pca", "--feature", "own", "--dim", "9", *in_photos),
+        place.run("pca", "--feature", "hash", "--dim", "4", *in_photos),
+        place.run("pca", *in_photos),
+        place.run("index", "--feature", "own-pca4", "--kind", "hnsw", *in_photos),
+        place.run("index", "--feature", "own-pca4", "--kind", "hnsw", *in_photos),
+        place.run("index", "--feature", "own", "--kind", "exact", "--metric", "l2", *in_photos),
+        place.run("index", *in_photos),
+        place.run("index", "--feature", "color", "--kind", "hnsw", *in_photos),
+        place.run("index", "--feature", "nothing", *in_photos),
+    ])
+    made = place.run("pca", "--feature", "own", "--dim", "8", "--json", *in_photos).exits(0).json("imgsim.pca/1")
+    shares = made["explained_variance_by_axis"]
+    check(len(shares) == 8 and shares == sorted(shares, reverse=True), str(made))
+    check(abs(made["explained_variance"] - 1) < 1e-6 and made["images"] == 36, str(made))
+    index = place.run("index", "--feature", "own-pca4", "--kind", "hnsw", "--max-links", "8", "--build-width", "50",
+                      "--search-width", "60", "--json", *in_photos).exits(0).json("imgsim.index/1")
+    check((index["kind"], index["images"], index["dimension"]) == ("hnsw", 36, 4), str(index))
+
+    def answer(*words):
+        found = place.run("search", "0", "--by", "own", "-k", "5", "--json", *words, *in_photos).exits(0)
+        return [hit["image"] for hit in found.json("imgsim.search/1")["hits"]]
+
+    exact = answer("--exact")
+    check(len(exact) == 5, str(exact))
+    check(answer("--cascade=36") == exact, "the cascade over everything differs from the truth")
+    check(answer("--double") == exact, "the double index over so few differs from the truth")
+    indexes = place.run("status", "--json", *in_photos).json("imgsim.status/1")["indexes"]
+    check(any(name.startswith("own-pca4.") for name in indexes), str(indexes))
+
+    # New images: the next search counts them in, whatever is stored.
+    gallery.write(place.path("photos", "new.png"), gallery.png_bytes(72, 64, gallery.family_pixel("discs", 1)))
+    place.run("scan", "photos", "-q").exits(0)
+    place.run("verify", *in_photos).exits(0)
+    check(place.run("search", "photos/new.png", "-k", "1", "--by", "hash", "--json").exits(0), "no answer")
+
+
+@case
+def verify_finds_damage(place):
+    scan(place)
+    in_photos = ["-c", "photos"]
+    rows = b"".join(struct.pack("<2f", i, 1) for i in range(12))
+    gallery.write(place.path("rows.npy"), npy_bytes("<f4", (12, 2), rows))
+    place.run("import", "own", "rows.npy", "-q", *in_photos).exits(0)
+    place.run("index", "--feature", "own", "--kind", "hnsw", "-q", *in_photos).exits(0)
+    sound = place.run("verify", *in_photos).exits(0).says("no problem")
+    check(sound.out == b"", str(sound))
+    check(place.run("verify", "--json", *in_photos).exits(0).json("imgsim.verify/1")["sound"] is True, "not sound")
+
+    def damaged(path, data, word):
+        with open(path, "rb") as file:
+            whole = file.read()
+        gallery.write(path, data(whole))
+        result = place.run("verify", *in_photos).exits(4).prints(word)
+        report = place.run("verify", "--json", *in_photos).exits(4).json("imgsim.verify/1")
+        check(report["sound"] is False and len(report["problems"]) == len(result.text_out.splitlines()), str(report))
+        gallery.write(path, whole)
+        place.run("verify", *in_photos).exits(0)
+
+    folder = place.path("photos", ".imgsim")
+    damaged(os.path.join(folder, "features", "own.npy"), lambda whole: whole[:-8], "own")
+    damaged(os.path.join(folder, "features", "own.npy"), lambda whole: b"\0" * len(whole), "own")
+    for path in glob.glob(os.path.join(folder, "indexes", "*.ims")):
+        damaged(path, lambda whole: whole[:-1], os.path.basename(path))
+        damaged(path, lambda whole: whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], os.path.basename(path))
+    os.rename(os.path.join(folder, "features", "own.npy"), place.path("away.npy"))
+    place.run("verify", *in_photos).exits(4).prints("own")
+    place.run("search", "0", "--by", "own", "--exact", *in_photos).exits(4).says("own")

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+ims_test(test_core_status test_core_status.c core)
+ims_test(test_core_memory test_core_memory.c core)
+ims_test(test_core_options test_core_options.c core)
+ims_test(test_core_threads test_core_threads.c core)
+ims_test(test_core_rng test_core_rng.c core)
+ims_test(test_core_bitset test_core_bitset.c core)
+ims_test(test_core_topk test_core_topk.c core)
+ims_test(test_core_file test_core_file.c core)
+ims_test(test_core_sections test_core_sections.c core)
+ims_test(test_core_hash test_core_hash.c core)
+ims_test(test_core_progress test_core_progress.c core)
+ims_test(test_core_npy test_core_npy.c core)

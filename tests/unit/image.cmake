@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+ims_test(test_image_handle test_image_handle.c image)
+ims_test(test_image_formats test_image_formats.c image)
+ims_test(test_image_jpeg test_image_jpeg.c image)
+ims_test(test_image_resample test_image_resample.c image)
+ims_test(test_image_canvas test_image_canvas.c image)
+ims_test(test_image_damage test_image_damage.c image)
+ims_test(test_image_threads test_image_threads.c image)
+ims_test(test_image_hostile test_image_hostile.c image)

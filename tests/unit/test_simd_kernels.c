@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every set of kernels this processor has agrees with double precision, for any length and alignment. */
+#include "check.h"
+#include "core/rng.h"
+#include "simd/kernels.h"
+#include "simd/reference.h"
+
+#include <float.h>
+
+#define LENGTH_MAX 131
+#define OFFSETS 3
+#define ROOM (4 * (LENGTH_MAX + 8) + OFFSETS)
+
+static const char *const set_names[] = {"scalar", "avx2", "avx512", "neon"};
+
+static float a[ROOM], b[ROOM];
+
+/* |float sum - true sum| for `count` terms whose magnitudes add up to `magnitude`, a few roundings per term. */
+static double bound(size_t count, double magnitude)
+{
+    return (double)(count + 8) * (FLT_EPSILON / 2) * magnitude + 1e-37;
+}
+
+static void check_vectors(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    const float *x = a + offset, *y = b + OFFSETS - offset;
+    double magnitude = 0;
+
+    for (size_t i = 0; i < count; i++)
+        magnitude += fabs((double)x[i] * y[i]);
+    CHECK_NEAR(set->dot(x, y, count), ims_exact_dot(x, y, count), bound(count, magnitude));
+    CHECK_NEAR(
+        set->l2_squared(x, y, count), ims_exact_l2_squared(x, y, count),
+        bound(count, ims_exact_l2_squared(x, y, count)));
+    CHECK_NEAR(
+        set->l1(x, y, count), ims_exact_l1(x, y, count), bound(count, ims_exact_l1(x, y, count)));
+}
+
+static void check_four_rows(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    const size_t stride = count + offset;
+    const float *query = a + offset;
+    float dots[4], distances[4];
+
+    set->dot4(query, b + offset, stride, count, dots);
+    set->l2_squared4(query, b + offset, stride, count, distances);
+    for (size_t row = 0; row < 4; row++) {
+        const float *y = b + offset + row * stride;
+        const double squared = ims_exact_l2_squared(query, y, count);
+        double magnitude = 0;
+
+        for (size_t i = 0; i < count; i++)
+            magnitude += fabs((double)query[i] * y[i]);
+        CHECK_NEAR(dots[row], ims_exact_dot(query, y, count), bound(count, magnitude));
+        CHECK_NEAR(distances[row], squared, bound(count, squared));
+    }
+}
+
+static void check_histograms(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    float x[LENGTH_MAX + OFFSETS], y[LENGTH_MAX + OFFSETS];
+    double roots = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        x[offset + i] = i % 3 == 0 ? 0 : fabsf(a[i]);
+        y[offset + i] = i % 4 == 0 ? 0 : fabsf(b[i]);
+        roots += sqrt((double)x[offset + i] * y[offset + i]);
+    }
+    CHECK_NEAR(
+        set->chi_square(x + offset, y + offset, count),
+        ims_exact_chi_square(x + offset, y + offset, count),
+        bound(count, ims_exact_chi_square(x + offset, y + offset, count)));
+    CHECK_NEAR(
+        set->intersection(x + offset, y + offset, count),
+        ims_exact_intersection(x + offset, y + offset, count),
+        bound(count, ims_exact_intersection(x + offset, y + offset, count)));
+    CHECK_NEAR(set->sqrt_dot(x + offset, y + offset, count), roots, bound(count, roots));
+}
+
+static void check_integers(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    const struct ims_kernels *scalar = ims_kernels_named("scalar");
+    const uint8_t *x = (const uint8_t *)a + offset, *y = (const uint8_t *)b + OFFSETS - offset;
+    uint8_t extreme[LENGTH_MAX];
+    const uint8_t *const rows[4] = {x, extreme, y, x + 1};
+    int32_t sums[4], expected = 0;
+    uint32_t both[2], any[2];
+
+    for (size_t i = 0; i < count; i++) {
+        extreme[i] = i % 5 == 4 ? 0 : 255;
+        expected += extreme[i] * (int8_t)y[i];
+    }
+    CHECK_EQUAL(set->hamming(x, y, count), scalar->hamming(x, y, count));
+    set->jaccard(x, y, count, &both[0], &any[0]);
+    scalar->jaccard(x, y, count, &both[1], &any[1]);
+    CHECK_EQUAL(both[0], both[1]);
+    CHECK_EQUAL(any[0], any[1]);
+    set->dot_u8i8_four(rows, (const int8_t *)y, count, sums);
+    CHECK_EQUAL(sums[1], expected);
+    for (size_t row = 0; row < 4; row++) {
+        CHECK_EQUAL(set->dot_u8i8(rows[row], (const int8_t *)y, count), sums[row]);
+        CHECK_EQUAL(scalar->dot_u8i8(rows[row], (const int8_t *)y, count), sums[row]);
+    }
+}
+
+/* A sparse row of `count` entries in 4 * count + 1 bins; counts beyond 2^31 are among them. */
+static void check_sparse(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    static float query[4 * LENGTH_MAX + 1];
+    uint16_t bins[LENGTH_MAX + OFFSETS];
+    uint32_t counts[LENGTH_MAX + OFFSETS];
+    const float scale = 1e-9f;
+    double least = 0, root = 0, dot = 0, l1 = 0, chi = 0, l1_size = 0, chi_size = 0;
+
+    for (size_t bin = 0; bin < 4 * count + 1; bin++)
+        query[bin] = bin % 5 == 0 ? 0 : fabsf(a[bin % ROOM]);
+    for (size_t e = 0; e < count; e++) {
+        const size_t bin = 4 * e + e % 5;
+        const uint32_t number = 1 + (uint32_t)(e * 0x9e3779b1u);
+        const double q = query[bin], v = (double)number * scale;
+
+        bins[offset + e] = (uint16_t)bin;
+        counts[offset + e] = number;
+        least += q < v ? q : v;
+        root += sqrt(q * v);
+        dot += q * v;
+        l1 += fabs(q - v) - q;
+        l1_size += fabs(q - v) + q;
+        chi += q > 0 ? (q - v) * (q - v) / q - q : 0;
+        chi_size += q > 0 ? (q + v) * (q + v) / q + q : 0;
+    }
+    CHECK_NEAR(
+        set->sparse_intersection(query, bins + offset, counts + offset, count, scale), least,
+        bound(count, least));
+    CHECK_NEAR(
+        set->sparse_sqrt_dot(query, bins + offset, counts + offset, count, scale), root,
+        bound(count, root));
+    CHECK_NEAR(
+        set->sparse_dot(query, bins + offset, counts + offset, count, scale), dot,
+        bound(count, dot));
+    CHECK_NEAR(
+        set->sparse_l1_part(query, bins + offset, counts + offset, count, scale), l1,
+        bound(count, l1_size));
+    CHECK_NEAR(
+        set->sparse_chi_part(query, bins + offset, counts + offset, count, scale), chi,
+        bound(count, chi_size));
+}
+
+int main(void)
+{
+    struct ims_rng rng;
+    size_t tested = 0;
+
+    ims_rng_init(&rng, 7);
+    for (size_t i = 0; i < ROOM; i++) {
+        a[i] = (float)ims_rng_normal(&rng);
+        b[i] = (float)ims_rng_normal(&rng);
+    }
+
+    for (size_t s = 0; s < sizeof(set_names) / sizeof(set_names[0]); s++) {
+        const struct ims_kernels *set = ims_kernels_named(set_names[s]);
+
+        if (set == NULL)
+            continue;
+        CHECK_TEXT(set->name, set_names[s]);
+        tested++;
+        for (size_t count = 0; count <= LENGTH_MAX; count++)
+            for (size_t offset = 0; offset < OFFSETS; offset++) {
+                check_vectors(set, count, offset);
+                check_four_rows(set, count, offset);
+                check_histograms(set, count, offset);
+                check_integers(set, count, offset);
+                check_sparse(set, count, offset);
+            }
+        printf("%s agrees\n", set->name);
+    }
+    CHECK(tested >= 1);
+    CHECK(ims_kernels_named("none such") == NULL);
+    return 0;
+}
