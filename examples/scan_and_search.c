@@ -18,6 +18,7 @@ static int32_t on_progress(const imgsim_progress *progress, void *user_data)
 
 static void print_hits(const imgsim_result *result)
 {
+    fputc('\n', stderr);
     for (size_t i = 0; i < imgsim_result_get_count(result); i++) {
         imgsim_hit hit = {.struct_size = sizeof(hit)};
 

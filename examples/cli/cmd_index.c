@@ -81,22 +81,58 @@ static int report(const struct cli *cli, const imgsim_index *index, const char *
     return CLI_DONE;
 }
 
-int cmd_index(struct cli *cli, int argc, char **argv)
+struct index_settings {
+    const char *kind;
+    const char *feature;                           /* NULL: default_feature() */
+    const char *metric;                            /* NULL: the feature's */
+    uint32_t max_links, build_width, search_width; /* 0: the library's */
+};
+
+static int run_index(
+    struct cli *cli,
+    const struct index_settings *settings,
+    imgsim_index_options *options,
+    imgsim_catalog *catalog)
 {
     struct default_search search;
+    imgsim_index *index = NULL;
+    imgsim_status status;
+    const char *feature =
+        settings->feature != NULL ? settings->feature : default_feature(catalog, &search);
+    int printed;
+
+    options->threads = cli->threads;
+    options->progress = cli_show_progress;
+    options->progress_data = cli;
+    if (settings->max_links > 0)
+        options->max_links = settings->max_links;
+    if (settings->build_width > 0)
+        options->build_width = settings->build_width;
+    if (settings->search_width > 0)
+        options->search_width = settings->search_width;
+
+    cli_catch_interrupts();
+    status = imgsim_derive_index(catalog, feature, options, &index);
+    cli_clear_progress();
+    if (status != IMGSIM_OK)
+        return cli_failed(status, CLI_ABOUT_CATALOG);
+    printed = report(cli, index, feature);
+    imgsim_index_free(index);
+    return printed;
+}
+
+int cmd_index(struct cli *cli, int argc, char **argv)
+{
+    struct index_settings settings = {.kind = "auto"};
     imgsim_index_options options;
     imgsim_catalog *catalog = NULL;
-    imgsim_index *index = NULL;
-    imgsim_status built;
-    const char *kind = "auto", *feature = NULL, *metric = NULL;
-    uint32_t max_links = 0, build_width = 0, search_width = 0;
     const struct cli_option table[] = {
-        {"kind", 0, CLI_TEXT, &kind, 0, 0, NULL},
-        {"feature", 0, CLI_TEXT, &feature, 0, 0, NULL},
-        {"metric", 0, CLI_TEXT, &metric, 0, 0, NULL},
-        {"max-links", 0, CLI_COUNT, &max_links, 2, 128, NULL},
-        {"build-width", 0, CLI_COUNT, &build_width, 2, 100000, NULL},
-        {"search-width", 0, CLI_COUNT, &search_width, 1, 100000, NULL},
+        {"kind", 0, CLI_TEXT, &settings.kind, 0, 0, NULL},
+        {"feature", 0, CLI_TEXT, &settings.feature, 0, 0, NULL},
+        {"metric", 0, CLI_TEXT, &settings.metric, 0, 0, NULL},
+        {"max-links", 0, CLI_COUNT, &settings.max_links, 2, 128, NULL},
+        {"build-width", 0, CLI_COUNT, &settings.build_width, 2, 100000, NULL},
+        {"search-width", 0, CLI_COUNT, &settings.search_width, 1, 100000, NULL},
     };
     int status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
 
@@ -105,32 +141,13 @@ int cmd_index(struct cli *cli, int argc, char **argv)
     if (status == CLI_GO_ON && cli->operand_count > 0)
         status = cli_usage(cli, "index takes no '%s'", cli->operands[0]);
     if (status == CLI_GO_ON)
-        status = read_kind(cli, kind, &options.kind);
-    if (status == CLI_GO_ON && metric != NULL)
-        status = cli_read_metric(cli, metric, &options.metric);
+        status = read_kind(cli, settings.kind, &options.kind);
+    if (status == CLI_GO_ON && settings.metric != NULL)
+        status = cli_read_metric(cli, settings.metric, &options.metric);
     if (status == CLI_GO_ON)
         status = cli_open_catalog(cli, NULL, CLI_WRITE, &catalog);
-    if (status != CLI_GO_ON)
-        return status;
-
-    options.threads = cli->threads;
-    options.progress = cli_show_progress;
-    options.progress_data = cli;
-    if (max_links > 0)
-        options.max_links = max_links;
-    if (build_width > 0)
-        options.build_width = build_width;
-    if (search_width > 0)
-        options.search_width = search_width;
-    if (feature == NULL)
-        feature = default_feature(catalog, &search);
-
-    cli_catch_interrupts();
-    built = imgsim_derive_index(catalog, feature, &options, &index);
-    cli_clear_progress();
-    status =
-        built == IMGSIM_OK ? report(cli, index, feature) : cli_failed(built, CLI_ABOUT_CATALOG);
-    imgsim_index_free(index);
+    if (status == CLI_GO_ON)
+        status = run_index(cli, &settings, &options, catalog);
     imgsim_catalog_free(catalog);
     return status;
 }

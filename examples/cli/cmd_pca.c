@@ -2,8 +2,6 @@
 /* imgsim pca: fit on a feature, store the projection as a feature of its own. */
 #include "common.h"
 
-#include <stdlib.h>
-
 const char cli_help_pca[] =
     "imgsim pca --dim 128                 embedding becomes embedding-pca128\n"
     "imgsim pca --dim 64 --whiten 0.5 --normalize --name compact\n"
@@ -19,8 +17,7 @@ const char cli_help_pca[] =
     "--normalize      scale every projected row to length 1\n"
     "--json           also the variance along each axis\n";
 
-static int
-report_json(const imgsim_projector *projector, const char *source, const struct cli_feature *made)
+static int report_json(const imgsim_projector *projector, const char *source, const char *name)
 {
     const uint32_t dimension = imgsim_projector_get_output_dimension(projector);
     const double *variances = imgsim_projector_get_variances(projector);
@@ -35,18 +32,14 @@ report_json(const imgsim_projector *projector, const char *source, const struct 
         kept += share;
     }
     return cli_print_json(json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o}", "schema", "imgsim.pca/1", "feature", made->name,
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o}", "schema", "imgsim.pca/1", "feature", name,
         "source", source, "dimension", (json_int_t)dimension, "source_dimension",
         (json_int_t)imgsim_projector_get_input_dimension(projector), "images",
         (json_int_t)imgsim_projector_get_row_count(projector), "explained_variance", kept,
         "explained_variance_by_axis", shares));
 }
 
-static int report(
-    const struct cli *cli,
-    const imgsim_projector *projector,
-    const char *source,
-    const struct cli_feature *made)
+static int report(const imgsim_projector *projector, const char *source, const char *name)
 {
     const uint32_t dimension = imgsim_projector_get_output_dimension(projector);
     const double *variances = imgsim_projector_get_variances(projector);
@@ -54,38 +47,71 @@ static int report(
     double kept = 0;
     char number[32];
 
-    if (cli->json)
-        return report_json(projector, source, made);
     for (uint32_t i = 0; i < dimension; i++)
         kept += variances[i];
     printf(
-        "%s: %u of %u dimensions of %s, %.2f %% of the variance, %s images\n", made->name,
-        dimension, imgsim_projector_get_input_dimension(projector), source,
+        "%s: %u of %u dimensions of %s, %.2f %% of the variance, %s images\n", name, dimension,
+        imgsim_projector_get_input_dimension(projector), source,
         total > 0 ? 100 * kept / total : 0.0,
         cli_count_text(imgsim_projector_get_row_count(projector), number));
     return CLI_DONE;
 }
 
-int cmd_pca(struct cli *cli, int argc, char **argv)
+struct pca_settings {
+    const char *source;
+    const char *name; /* NULL: source + "-pca" + dimension */
+    uint32_t dimension;
+    double whiten;
+    int32_t normalize;
+};
+
+static int run_pca(struct cli *cli, const struct pca_settings *settings, imgsim_catalog *catalog)
 {
     imgsim_projection_options options;
     imgsim_projector_options projector_options;
     imgsim_projector *projector = NULL;
-    imgsim_catalog *catalog = NULL;
-    imgsim_status made;
-    struct cli_feature feature = {.name = ""};
-    const char *source = "embedding";
-    const char *name = NULL;
+    imgsim_status status;
+    const char *name = settings->name;
     char own_name[96];
-    uint32_t dimension = 128;
-    double whiten = 0;
-    int32_t normalize = 0;
+    int printed;
+
+    if (name == NULL) {
+        snprintf(own_name, sizeof(own_name), "%.70s-pca%u", settings->source, settings->dimension);
+        name = own_name;
+    }
+    imgsim_projector_options_init(&projector_options, sizeof(projector_options));
+    projector_options.whiten = settings->whiten;
+    projector_options.normalize = settings->normalize;
+    projector_options.threads = cli->threads;
+    imgsim_projection_options_init(&options, sizeof(options));
+    options.source = settings->source;
+    options.name = name;
+    options.projector = &projector_options;
+    options.progress = cli_show_progress;
+    options.user_data = cli;
+    options.dimension = settings->dimension;
+
+    cli_catch_interrupts();
+    status = imgsim_derive_projection(catalog, &options, &projector);
+    cli_clear_progress();
+    if (status != IMGSIM_OK)
+        return cli_failed(status, CLI_ABOUT_CATALOG);
+    printed = cli->json ? report_json(projector, settings->source, name)
+                        : report(projector, settings->source, name);
+    imgsim_projector_free(projector);
+    return printed;
+}
+
+int cmd_pca(struct cli *cli, int argc, char **argv)
+{
+    struct pca_settings settings = {.source = "embedding", .dimension = 128};
+    imgsim_catalog *catalog = NULL;
     const struct cli_option table[] = {
-        {"dim", 0, CLI_COUNT, &dimension, 1, 65536, NULL},
-        {"feature", 0, CLI_TEXT, &source, 0, 0, NULL},
-        {"name", 0, CLI_TEXT, &name, 0, 0, NULL},
-        {"whiten", 0, CLI_REAL, &whiten, 0, 1, NULL},
-        {"normalize", 0, CLI_FLAG, &normalize, 0, 0, NULL},
+        {"dim", 0, CLI_COUNT, &settings.dimension, 1, 65536, NULL},
+        {"feature", 0, CLI_TEXT, &settings.source, 0, 0, NULL},
+        {"name", 0, CLI_TEXT, &settings.name, 0, 0, NULL},
+        {"whiten", 0, CLI_REAL, &settings.whiten, 0, 1, NULL},
+        {"normalize", 0, CLI_FLAG, &settings.normalize, 0, 0, NULL},
     };
     int status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
 
@@ -93,35 +119,8 @@ int cmd_pca(struct cli *cli, int argc, char **argv)
         status = cli_usage(cli, "pca takes no '%s'", cli->operands[0]);
     if (status == CLI_GO_ON)
         status = cli_open_catalog(cli, NULL, CLI_WRITE, &catalog);
-    if (status != CLI_GO_ON)
-        return status;
-
-    if (name == NULL) {
-        snprintf(own_name, sizeof(own_name), "%s-pca%u", source, dimension);
-        name = own_name;
-    }
-    imgsim_projector_options_init(&projector_options, sizeof(projector_options));
-    projector_options.whiten = whiten;
-    projector_options.normalize = normalize;
-    projector_options.threads = cli->threads;
-    imgsim_projection_options_init(&options, sizeof(options));
-    options.source = source;
-    options.name = name;
-    options.projector = &projector_options;
-    options.progress = cli_show_progress;
-    options.user_data = cli;
-    options.dimension = dimension;
-
-    cli_catch_interrupts();
-    made = imgsim_derive_projection(catalog, &options, &projector);
-    cli_clear_progress();
-    if (made != IMGSIM_OK) {
-        status = cli_failed(made, CLI_ABOUT_CATALOG);
-    } else {
-        snprintf(feature.name, sizeof(feature.name), "%s", name);
-        status = report(cli, projector, source, &feature);
-    }
-    imgsim_projector_free(projector);
+    if (status == CLI_GO_ON)
+        status = run_pca(cli, &settings, catalog);
     imgsim_catalog_free(catalog);
     return status;
 }

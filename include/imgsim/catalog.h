@@ -47,7 +47,10 @@ typedef struct imgsim_catalog_options {
     size_t struct_size;
     /** Non-zero: make the catalog if there is none. Default 0. */
     int32_t create;
-    /** Non-zero: never write, also not to mend; works on a read-only medium. Default 0. */
+    /**
+     * Non-zero: never write, also not to mend; works on a read-only medium. On a writable one SQLite may
+     * leave its side files catalog.db-shm and (empty) catalog.db-wal. Default 0.
+     */
     int32_t read_only;
 } imgsim_catalog_options;
 

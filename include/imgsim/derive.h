@@ -40,7 +40,9 @@ imgsim_projection_options_init(imgsim_projection_options *options, size_t struct
  * @param options        NULL for the defaults
  * @param out_projector  NULL, or returned: release with imgsim_projector_free()
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_NOT_READY (fewer images than
- *         components); IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE. Since 0.1.
+ *         components); IMGSIM_ERROR_INVALID_ARGUMENT (no float rows, or the name is that of a feature
+ *         that is no projection); IMGSIM_ERROR_CANCELLED (what was there before stays);
+ *         IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_derive_projection(
     imgsim_catalog *catalog,
@@ -54,7 +56,9 @@ IMGSIM_API imgsim_status imgsim_derive_projection(
  * @param feature    NULL: the projection of "embedding" if there is one, else "embedding", else "hash"
  * @param options    dimension is filled in; metric IMGSIM_METRIC_DEFAULT means the feature's; NULL for the defaults
  * @param out_index  NULL, or returned: release with imgsim_index_free()
- * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_UNSUPPORTED; IMGSIM_ERROR_CANCELLED;
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_UNSUPPORTED (histograms, a callback or matrix as
+ *         metric, HNSW with a metric it does not serve, a feature of the host's without fingerprint, as
+ *         nothing would tell when its index is stale); IMGSIM_ERROR_CANCELLED (nothing is stored then);
  *         IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_derive_index(

@@ -18,7 +18,8 @@ typedef struct imgsim_projector_options {
     size_t struct_size;
     /**
      * Each component is multiplied by its variance to the power of -whiten / 2: 0 (default) is plain PCA, 1 full
-     * whitening, 0.5 half. 0 to 1.
+     * whitening, 0.5 half. 0 to 1. Components that cannot be told from rounding (a variance of
+     * at most 1.2e-7 of the largest) become 0 when whitened.
      */
     double whiten;
     /** Non-zero: scale every projected row to length 1. Default 0. */
@@ -63,7 +64,9 @@ imgsim_projector_add(imgsim_projector *projector, const float *rows, size_t row_
  * Compute mean, axes and variances of the rows added so far. More rows may be added and this called again.
  * Signs: the component of largest magnitude of each axis is positive.
  *
- * @return IMGSIM_OK; IMGSIM_ERROR_NOT_READY (fewer than two rows, or fewer rows than output_dimension). Since 0.1.
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_READY (fewer than two rows, or fewer rows than
+ *         output_dimension, or loaded from a file, which keeps no sums);
+ *         IMGSIM_ERROR_INVALID_ARGUMENT (values so large that their squares overflow). Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_projector_train(imgsim_projector *projector);
 
@@ -72,7 +75,9 @@ IMGSIM_API imgsim_status imgsim_projector_train(imgsim_projector *projector);
  *
  * @param rows      row_count x input_dimension floats
  * @param out_rows  row_count x output_dimension floats
- * @return IMGSIM_OK; IMGSIM_ERROR_NOT_READY (not trained). Since 0.1.
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_READY (not trained); IMGSIM_ERROR_INVALID_ARGUMENT (NaN or
+ *         infinity: the text names row and column); IMGSIM_ERROR_OUT_OF_MEMORY. A row gives the same
+ *         bits alone and among others. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_projector_transform(
     const imgsim_projector *projector,

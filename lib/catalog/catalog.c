@@ -121,7 +121,6 @@ static imgsim_status new_handle(char *folder, int32_t read_only, imgsim_catalog 
     atomic_init(&catalog->references, 1);
     catalog->folder = folder;
     catalog->read_only = read_only;
-    catalog->mode = read_only ? IMS_DB_READ : IMS_DB_WRITE;
     if ((catalog->root = root_of(folder)) == NULL ||
         (catalog->database = ims_join_path(folder, "catalog.db")) == NULL ||
         (catalog->pool = ims_calloc(1, sizeof(*catalog->pool))) == NULL) {
@@ -153,6 +152,9 @@ static bool log_is_empty(const imgsim_catalog *catalog)
 static imgsim_status connect(imgsim_catalog *catalog, struct ims_db **out_db)
 {
     imgsim_status status;
+    struct stat info;
+
+    catalog->mode = catalog->read_only ? IMS_DB_READ : IMS_DB_WRITE;
 
     if ((status = ims_db_open(catalog->database, catalog->mode, out_db)) == IMGSIM_OK) {
         /* The first read is what needs the log's shared memory file. */
@@ -163,6 +165,9 @@ static imgsim_status connect(imgsim_catalog *catalog, struct ims_db **out_db)
     *out_db = NULL;
     if (status != IMGSIM_ERROR_IO || !log_is_empty(catalog))
         return status;
+    if (stat(catalog->database, &info) != 0)
+        return ims_fail_errno(errno, "cannot examine %s", catalog->database);
+    catalog->stamp = info.st_mtim;
     catalog->mode = IMS_DB_IMMUTABLE;
     if ((status = ims_db_open(catalog->database, catalog->mode, out_db)) == IMGSIM_OK)
         status = ims_schema_check_version(*out_db, catalog->database);
@@ -222,12 +227,7 @@ void imgsim_catalog_free(imgsim_catalog *catalog)
     if (catalog == NULL || atomic_fetch_sub(&catalog->references, 1u) != 1u)
         return;
     if (catalog->pool != NULL) {
-        while (catalog->pool->idle != NULL) {
-            struct ims_db *db = catalog->pool->idle;
-
-            catalog->pool->idle = db->next;
-            ims_db_close(db);
-        }
+        ims_db_drain(catalog);
         pthread_mutex_destroy(&catalog->pool->mutex);
         ims_free(catalog->pool);
     }
@@ -246,7 +246,13 @@ imgsim_status imgsim_catalog_refresh(imgsim_catalog *catalog)
 
     if (catalog == NULL)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
-    if ((status = ims_db_lease(catalog, &db)) == IMGSIM_OK)
+    status = ims_db_lease(catalog, &db);
+    if (status == IMGSIM_ERROR_BUSY && catalog->mode == IMS_DB_IMMUTABLE) {
+        /* Nobody else uses the handle now: look again how the database can be opened. */
+        ims_db_drain(catalog);
+        status = connect(catalog, &db);
+    }
+    if (status == IMGSIM_OK)
         status = ims_snapshot_load(catalog, db, &fresh);
     ims_db_return(catalog, db);
     if (status != IMGSIM_OK)

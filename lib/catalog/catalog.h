@@ -61,8 +61,8 @@ imgsim_status ims_catalog_writer_put_row(
     int64_t id,
     const void *row);
 /*
- * The id has the row of feature `number` that was put: for rows that come without a file's record, as
- * those of projections.
+ * The id has the row of feature `number` that was put: for rows that come without a file's record,
+ * as those of projections.
  */
 imgsim_status
 ims_catalog_writer_mark_row(struct ims_catalog_writer *writer, uint32_t number, int64_t id);

@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 /* "imgs", in the header of every catalog.db of ours. */
 #define IMS_CATALOG_APPLICATION 0x696d6773
@@ -84,6 +85,8 @@ imgsim_status ims_db_record(sqlite3_stmt *statement, struct ims_file_record *out
 
 /* Borrow a reading connection of the catalog; many threads may at once. */
 imgsim_status ims_db_lease(const imgsim_catalog *catalog, struct ims_db **out_db);
+/* Close the connections that nobody has borrowed. */
+void ims_db_drain(const imgsim_catalog *catalog);
 /* Give it back; NULL is fine. */
 void ims_db_return(const imgsim_catalog *catalog, struct ims_db *db);
 
@@ -217,6 +220,7 @@ struct imgsim_catalog {
     char *database; /* folder/catalog.db */
     int32_t read_only;
     enum ims_db_mode mode;
+    struct timespec stamp; /* of a file opened as immutable: its time of change then */
     struct ims_db_pool *pool;
     struct ims_snapshot snapshot;
 };

@@ -296,11 +296,49 @@ imgsim_status ims_db_record(sqlite3_stmt *statement, struct ims_file_record *out
 
 /* ---- the readers' pool ---- */
 
-imgsim_status ims_db_lease(const imgsim_catalog *catalog, struct ims_db **out_db)
+/*
+ * A database opened as immutable is read without locks. That is right on a medium that cannot be
+ * written to; where only we may not write, somebody else's checkpoint has to be noticed.
+ */
+static imgsim_status check_immutable(const imgsim_catalog *catalog)
+{
+    struct stat info;
+
+    if (catalog->mode != IMS_DB_IMMUTABLE)
+        return IMGSIM_OK;
+    if (stat(catalog->database, &info) != 0)
+        return ims_fail_errno(errno, "cannot examine %s", catalog->database);
+    if (info.st_mtim.tv_sec == catalog->stamp.tv_sec &&
+        info.st_mtim.tv_nsec == catalog->stamp.tv_nsec)
+        return IMGSIM_OK;
+    return ims_fail(
+        IMGSIM_ERROR_BUSY, "%s has been changed by somebody else; refresh the catalog",
+        catalog->database);
+}
+
+void ims_db_drain(const imgsim_catalog *catalog)
 {
     struct ims_db_pool *pool = catalog->pool;
     struct ims_db *db;
 
+    pthread_mutex_lock(&pool->mutex);
+    while ((db = pool->idle) != NULL) {
+        pool->idle = db->next;
+        ims_db_close(db);
+    }
+    pool->idle_count = 0;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+imgsim_status ims_db_lease(const imgsim_catalog *catalog, struct ims_db **out_db)
+{
+    struct ims_db_pool *pool = catalog->pool;
+    imgsim_status status;
+    struct ims_db *db;
+
+    *out_db = NULL;
+    if ((status = check_immutable(catalog)) != IMGSIM_OK)
+        return status;
     pthread_mutex_lock(&pool->mutex);
     if ((db = pool->idle) != NULL) {
         pool->idle = db->next;

@@ -260,6 +260,8 @@ imgsim_status ims_reader_section(
 {
     uint8_t wanted[8];
 
+    *out_data = NULL;
+    *out_size = 0;
     put_name(wanted, name, '\0');
     for (uint32_t i = 0; i < reader->section_count; i++) {
         if (memcmp(reader->sections[i].name, wanted, 8) == 0) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Colour histograms: exact counts of pixels per bin, in RGB, HSV or Lab, by integer arithmetic alone. */
+/*
+ * Colour histograms: exact counts of pixels per bin, in RGB, HSV or Lab, by integer arithmetic
+ * alone.
+ */
 #include "extract/extractor.h"
 #include "image/image.h"
 
@@ -11,7 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Up to this many bins several tables are kept, so that equal neighbours do not wait for each other's addition. */
+/*
+ * Up to this many bins several tables are kept, so that equal neighbours do not wait for each
+ * other's addition.
+ */
 enum { TABLES = 4, TABLE_BINS_MAX = 4096 };
 
 struct color_extractor {
@@ -35,8 +41,9 @@ imgsim_status imgsim_color_options_init(imgsim_color_options *options, size_t st
 /* ---- HSV ---- */
 
 /*
- * Value: the largest channel. Saturation: 255 (max - min) / max. Hue: 256 steps to the circle, red at 0; grey has 0.
- * Both quotients are rounded to the nearest, halves up. docs/features.md has the formulas.
+ * Value: the largest channel. Saturation: 255 (max - min) / max. Hue: 256 steps to the circle,
+ * red at 0; grey has 0. Both quotients are rounded to the nearest, halves up. docs/features.md
+ * has the formulas.
  */
 static void rgb_to_hsv(const uint8_t *rgb, uint8_t *hsv)
 {
@@ -66,12 +73,18 @@ static void rgb_to_hsv(const uint8_t *rgb, uint8_t *hsv)
 
 /* ---- Lab ---- */
 
-/* Linear light of an sRGB value in 0..65535, and 32768 f(t / 65535) with f the cube root of CIE 15. */
+/*
+ * Linear light of an sRGB value in 0..65535, and 32768 f(t / 65535) with f the cube root of CIE
+ * 15.
+ */
 static uint16_t linear_table[256];
 static uint16_t root_table[65536];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-/* The functions of libm are off by an ulp at most; no entry lies so near to a half that this could change it. */
+/*
+ * The functions of libm are off by an ulp at most; no entry lies so near to a half that this
+ * could change it.
+ */
 static void make_tables(void)
 {
     for (int i = 0; i < 256; i++) {
@@ -96,7 +109,10 @@ static int32_t divide_round(int32_t a, int32_t b)
     return shifted >= 0 ? shifted / (2 * b) : -((2 * b - 1 - shifted) / (2 * b));
 }
 
-/* sRGB's matrix (IEC 61966-2-1) in units of 1/10000, each row divided by its sum: white is exactly 1, 1, 1. */
+/*
+ * sRGB's matrix (IEC 61966-2-1) in units of 1/10000, each row divided by its sum: white is
+ * exactly 1, 1, 1.
+ */
 static void rgb_to_lab(const uint8_t *rgb, uint8_t *lab)
 {
     uint32_t red = linear_table[rgb[0]], green = linear_table[rgb[1]];

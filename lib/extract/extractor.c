@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all extractors have in common: making, counting, asking, specifications, and running over images. */
+/*
+ * What all extractors have in common: making, counting, asking, specifications, and running over
+ * images.
+ */
 #include "extract/extractor.h"
 
 #include "core/hash.h"
@@ -11,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Raised when the rows of an extractor change with unchanged settings. Part of every fingerprint. */
+/*
+ * Raised when the rows of an extractor change with unchanged settings. Part of every fingerprint.
+ */
 #define DEFINITION_VERSION "imgsim-extractor-1"
 
 /* ---- the handle ---- */

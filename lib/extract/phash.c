@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Perceptual hashes: pHash, dHash and aHash of 64 or 256 bits. Integer arithmetic: the same bits on every machine. */
+/*
+ * Perceptual hashes: pHash, dHash and aHash of 64 or 256 bits. Integer arithmetic: the same bits
+ * on every machine.
+ */
 #include "extract/extractor.h"
 #include "image/image.h"
 
@@ -46,8 +49,9 @@ static int32_t cosines_64[16][64];
 static pthread_once_t cosines_once = PTHREAD_ONCE_INIT;
 
 /*
- * Only the first quarter is computed; the rest follows by symmetry. Opposite values are thus opposite exactly, and the
- * frequencies above 0 of an even area are 0 instead of the rounding's noise.
+ * Only the first quarter is computed; the rest follows by symmetry. Opposite values are thus
+ * opposite exactly, and the frequencies above 0 of an even area are 0 instead of the rounding's
+ * noise.
  */
 static int32_t cosine(uint32_t k, uint32_t n, uint32_t length)
 {
@@ -84,11 +88,12 @@ static int compare_numbers(const void *a, const void *b)
 }
 
 /*
- * Zauner (2010), section 3.2.1: the lowest side x side frequencies of the two-dimensional DCT-II of a square of
- * 4 side x 4 side pixels, each against their median.
+ * Zauner (2010), section 3.2.1: the lowest side x side frequencies of the two-dimensional DCT-II
+ * of a square of 4 side x 4 side pixels, each against their median.
  *
- * Departures: the frequency 0 is kept, as in Python's imagehash, whose bit order this is; the square comes from area means
- * instead of a 7 x 7 mean filter and a resize. Luma has 8 bits after the point, the cosines 14: sums stay below 2^57.
+ * Departures: the frequency 0 is kept, as in Python's imagehash, whose bit order this is; the
+ * square comes from area means instead of a 7 x 7 mean filter and a resize. Luma has 8 bits after
+ * the point, the cosines 14: sums stay below 2^57.
  */
 static void phash(const float *luma, uint32_t side, uint8_t *row)
 {
@@ -121,7 +126,10 @@ static void phash(const float *luma, uint32_t side, uint8_t *row)
 
 /* ---- dHash and aHash ---- */
 
-/* side x side bits: is the right neighbour brighter? Luma is rounded to whole numbers first, against noise in even areas. */
+/*
+ * side x side bits: is the right neighbour brighter? Luma is rounded to whole numbers first,
+ * against noise in even areas.
+ */
 static void dhash(const float *luma, uint32_t side, uint8_t *row)
 {
     for (uint32_t y = 0; y < side; y++)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawing on an image: boxes, scaled pictures and lines of text. Whatever lies outside of the canvas is cut off. */
+/*
+ * Drawing on an image: boxes, scaled pictures and lines of text. Whatever lies outside of the
+ * canvas is cut off.
+ */
 #include "image/decode.h"
 
 #include "core/memory.h"
@@ -106,7 +109,10 @@ done:
 
 /* ---- text ---- */
 
-/* A line drawn by pango: coverage 0..255, and where its ink lies from the line's top left. Zero it before use. */
+/*
+ * A line drawn by pango: coverage 0..255, and where its ink lies from the line's top left. Zero
+ * it before use.
+ */
 struct line {
     uint8_t *coverage;
     int width;
@@ -116,8 +122,8 @@ struct line {
 };
 
 /*
- * Valid UTF-8 without line breaks and control characters; release with g_free(). Names of files are any bytes, and what is no
- * text becomes U+FFFD.
+ * Valid UTF-8 without line breaks and control characters; release with g_free(). Names of files
+ * are any bytes, and what is no text becomes U+FFFD.
  */
 static char *clean_text(const char *text)
 {
@@ -155,7 +161,10 @@ static bool render_line(const char *text, uint32_t pixel_height, int bold, struc
     return out->coverage != NULL;
 }
 
-/* The first and last characters, `kept` in all, with an ellipsis between them; release with g_free(). */
+/*
+ * The first and last characters, `kept` in all, with an ellipsis between them; release with
+ * g_free().
+ */
 static char *shorten(const char *text, long length, long kept)
 {
     const char *tail = g_utf8_offset_to_pointer(text, length - kept / 2);
@@ -176,7 +185,10 @@ static bool render_fitting(
     long fits = -1, too_long = length;
     struct line line;
 
-    /* A character is hardly narrower than a sixth of its height; nothing much longer needs to be drawn to be measured. */
+    /*
+     * A character is hardly narrower than a sixth of its height; nothing much longer needs to be
+     * drawn to be measured.
+     */
     if (pixel_height > 0 && length > (long)(max_width / pixel_height + 1) * 8)
         too_long = (long)(max_width / pixel_height + 1) * 8;
     else if (!render_line(text, pixel_height, bold, out))

@@ -55,7 +55,10 @@ static bool is_pnm(const struct ims_source *source)
            strchr(" \t\r\n#", data[2]) != NULL && data[2] != '\0';
 }
 
-/* Format of an ISO base media file by its brands (ISO/IEC 14496-12, 4.3), NULL for films and others. */
+/*
+ * Format of an ISO base media file by its brands (ISO/IEC 14496-12, 4.3), NULL for films and
+ * others.
+ */
 static const char *media_format(const struct ims_source *source)
 {
     static const char heif[][5] = {"mif1", "msf1", "heic", "heix", "heim", "heis", "hevc", "hevx"};
@@ -96,10 +99,11 @@ static const char *recognise(const struct ims_source *source, bool *out_readable
     return media_format(source);
 }
 
-imgsim_status ims_decode_check_size(const struct ims_source *source,
-                                    uint64_t width,
-                                    uint64_t height,
-                                    uint64_t frames)
+imgsim_status ims_decode_check_size(
+    const struct ims_source *source,
+    uint64_t width,
+    uint64_t height,
+    uint64_t frames)
 {
     char detail[96];
 
@@ -107,24 +111,26 @@ imgsim_status ims_decode_check_size(const struct ims_source *source,
         return ims_decode_fail(source, IMGSIM_ERROR_BAD_IMAGE, "damaged", "it has no pixels");
     if (width > IMS_SIDE_MAX || height > IMS_SIDE_MAX ||
         width * height > source->options->max_pixels) {
-        snprintf(detail, sizeof(detail), "%llu x %llu, the limit is %llu",
-                 (unsigned long long)width, (unsigned long long)height,
-                 (unsigned long long)source->options->max_pixels);
+        snprintf(
+            detail, sizeof(detail), "%llu x %llu, the limit is %llu", (unsigned long long)width,
+            (unsigned long long)height, (unsigned long long)source->options->max_pixels);
         return ims_decode_fail(source, IMGSIM_ERROR_LIMIT, "too many pixels", detail);
     }
     if (frames > source->options->max_frames) {
-        snprintf(detail, sizeof(detail), "%llu, the limit is %llu", (unsigned long long)frames,
-                 (unsigned long long)source->options->max_frames);
+        snprintf(
+            detail, sizeof(detail), "%llu, the limit is %llu", (unsigned long long)frames,
+            (unsigned long long)source->options->max_frames);
         return ims_decode_fail(source, IMGSIM_ERROR_LIMIT, "too many frames", detail);
     }
     return IMGSIM_OK;
 }
 
-imgsim_status ims_decode_alloc(const struct ims_source *source,
-                               uint32_t width,
-                               uint32_t height,
-                               const char *format,
-                               imgsim_image **out_image)
+imgsim_status ims_decode_alloc(
+    const struct ims_source *source,
+    uint32_t width,
+    uint32_t height,
+    const char *format,
+    imgsim_image **out_image)
 {
     if (ims_image_alloc(width, height, out_image) != IMGSIM_OK)
         return ims_decode_fail(source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory", NULL);
@@ -144,11 +150,12 @@ uint32_t ims_decode_reduction(const struct ims_source *source, uint64_t width, u
     return reduction;
 }
 
-imgsim_status ims_image_decode(const void *data,
-                               size_t size,
-                               const imgsim_image_options *options,
-                               const char *name_for_errors,
-                               imgsim_image **out_image)
+imgsim_status ims_image_decode(
+    const void *data,
+    size_t size,
+    const imgsim_image_options *options,
+    const char *name_for_errors,
+    imgsim_image **out_image)
 {
     struct ims_source source = {data, size, name_for_errors, options};
     const char *format;

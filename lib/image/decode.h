@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the decoders of this room share: the source, the limits, the ways to fail, orientation and profiles. */
+/*
+ * What the decoders of this room share: the source, the limits, the ways to fail, orientation and
+ * profiles.
+ */
 #ifndef IMS_DECODE_H
 #define IMS_DECODE_H
 
@@ -18,7 +21,10 @@ struct ims_source {
     const imgsim_image_options *options;
 };
 
-/* Remember the reason (a constant string) and fail with "NAME: REASON[: DETAIL]"; detail may be NULL. */
+/*
+ * Remember the reason (a constant string) and fail with "NAME: REASON[: DETAIL]"; detail may be
+ * NULL.
+ */
 imgsim_status ims_decode_fail(
     const struct ims_source *source,
     imgsim_status status,
@@ -49,6 +55,8 @@ imgsim_status ims_decode_pnm(const struct ims_source *source, imgsim_image **out
 /* `format` is "png", "gif", "webp", "tiff", "heif", "avif" or "jxl". */
 imgsim_status
 ims_decode_vips(const struct ims_source *source, const char *format, imgsim_image **out_image);
+/* Make white what the first frame leaves out of the canvas. The image has the canvas' size. */
+void ims_gif_clear_outside(const struct ims_source *source, imgsim_image *image);
 /* Whether libvips has a loader for the format, and trusts it. */
 bool ims_decode_vips_has(const char *format);
 
@@ -62,7 +70,10 @@ struct ims_raw_pixels {
     size_t profile_size; /* 0: none */
 };
 
-/* To sRGB by libvips: the profile where it fits, else the colour space's usual meaning. Writes out->pixels. */
+/*
+ * To sRGB by libvips: the profile where it fits, else the colour space's usual meaning. Writes
+ * out->pixels.
+ */
 imgsim_status ims_convert_pixels(
     const struct ims_source *source,
     const struct ims_raw_pixels *raw,
@@ -70,7 +81,10 @@ imgsim_status ims_convert_pixels(
 
 /* ---- EXIF ---- */
 
-/* Orientation, 1 to 8, in the TIFF structure of an EXIF block (after "Exif\0\0"); 1 where there is none. */
+/*
+ * Orientation, 1 to 8, in the TIFF structure of an EXIF block (after "Exif\0\0"); 1 where there
+ * is none.
+ */
 uint32_t ims_exif_orientation(const uint8_t *data, size_t size);
 
 /* Turn and mirror the image in place so that it is upright; swaps the sides for 5 to 8. */
@@ -83,7 +97,10 @@ bool ims_icc_is_srgb(const uint8_t *data, size_t size);
 
 /* ---- libvips ---- */
 
-/* Start libvips once per process and register the calling thread; false when it cannot be started. */
+/*
+ * Start libvips once per process and register the calling thread; false when it cannot be
+ * started.
+ */
 bool ims_vips_enter(void);
 /* libvips' error text as one line; clears it. */
 void ims_vips_error(char *out, size_t size);

@@ -26,7 +26,10 @@ static const char *find_loader(const char *format)
     return NULL;
 }
 
-/* Loaders that this libvips marks as unfit for files from strangers count as absent (JPEG XL in 8.14). */
+/*
+ * Loaders that this libvips marks as unfit for files from strangers count as absent (JPEG XL in
+ * 8.14).
+ */
 bool ims_decode_vips_has(const char *format)
 {
     const char *operation = find_loader(format);
@@ -88,7 +91,10 @@ static bool boxes_are_cut(const uint8_t *data, size_t size)
     return at != size;
 }
 
-/* Whether a file that could not be decoded ends too early by its own account. libvips' texts do not tell reliably. */
+/*
+ * Whether a file that could not be decoded ends too early by its own account. libvips' texts do
+ * not tell reliably.
+ */
 static bool is_cut(const struct ims_source *source, const char *format)
 {
     const uint8_t *data = source->data;
@@ -387,6 +393,8 @@ ims_decode_vips(const struct ims_source *source, const char *format, imgsim_imag
         status = fail_vips(source, format);
         goto done;
     }
+    if (strcmp(format, "gif") == 0)
+        ims_gif_clear_outside(source, image);
     if (ims_image_orient(image, (uint32_t)vips_image_get_orientation(vips)) != IMGSIM_OK) {
         status = ims_decode_fail(source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory", NULL);
         goto done;

@@ -27,7 +27,10 @@ static uint32_t read_32(const struct exif *exif, size_t at)
     return exif->big_endian ? first << 16 | second : second << 16 | first;
 }
 
-/* Tag 0x0112 of the first directory, as EXIF 2.32 section 4.6.4 has it: SHORT, count 1; LONG is seen too. */
+/*
+ * Tag 0x0112 of the first directory, as EXIF 2.32 section 4.6.4 has it: SHORT, count 1; LONG is
+ * seen too.
+ */
 uint32_t ims_exif_orientation(const uint8_t *data, size_t size)
 {
     struct exif exif = {data, size, false};
@@ -58,7 +61,10 @@ uint32_t ims_exif_orientation(const uint8_t *data, size_t size)
     return 1;
 }
 
-/* Where the upright image's top left pixel lies, and the steps in bytes to its right and lower neighbours. */
+/*
+ * Where the upright image's top left pixel lies, and the steps in bytes to its right and lower
+ * neighbours.
+ */
 struct walk {
     ptrdiff_t start;
     ptrdiff_t right;
@@ -93,7 +99,11 @@ static struct walk upright_walk(uint32_t width, uint32_t height, uint32_t orient
 
 /* Copy in squares that fit the cache: for 5 to 8 one of the two sides is read across the rows. */
 static void copy_walk(
-    const uint8_t *from, const struct walk *walk, uint32_t width, uint32_t height, uint8_t *to)
+    const uint8_t *from,
+    const struct walk *walk,
+    uint32_t width,
+    uint32_t height,
+    uint8_t *to)
 {
     enum { SQUARE = 32 };
 

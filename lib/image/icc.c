@@ -6,8 +6,9 @@
 #include <string.h>
 
 /*
- * ICC.1:2022: header of 128 bytes, tag count, then tags of 12 bytes (signature, offset, size). An RGB matrix profile is
- * described wholly by its colorants (rXYZ, gXYZ, bXYZ, relative to D50) and its three curves.
+ * ICC.1:2022: header of 128 bytes, tag count, then tags of 12 bytes (signature, offset, size). An
+ * RGB matrix profile is described wholly by its colorants (rXYZ, gXYZ, bXYZ, relative to D50) and
+ * its three curves.
  */
 struct profile {
     const uint8_t *data;
@@ -125,7 +126,10 @@ static bool curve_is_srgb(const struct tag *tag)
             y = parametric_curve(tag, x);
         else
             return false;
-        /* A plain gamma of 2.2 is off by 0.004 and must not pass; rounded tables are off by 0.0005. */
+        /*
+         * A plain gamma of 2.2 is off by 0.004 and must not pass; rounded tables are off by
+         * 0.0005.
+         */
         if (!(fabs(y - srgb_curve(x)) < 0.0015))
             return false;
     }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The image handle: options, reading files, making images of pixels, and what is asked about them. */
+/*
+ * The image handle: options, reading files, making images of pixels, and what is asked about
+ * them.
+ */
 #include "image/decode.h"
 
 #include "core/memory.h"
@@ -28,10 +31,11 @@ const char *ims_image_last_reason(void)
     return last_reason;
 }
 
-imgsim_status ims_decode_fail(const struct ims_source *source,
-                              imgsim_status status,
-                              const char *reason,
-                              const char *detail)
+imgsim_status ims_decode_fail(
+    const struct ims_source *source,
+    imgsim_status status,
+    const char *reason,
+    const char *detail)
 {
     last_reason = reason;
     if (detail == NULL || detail[0] == '\0')
@@ -52,12 +56,16 @@ static imgsim_status read_options(const imgsim_image_options *options, imgsim_im
     if ((status = ims_options_read(out, sizeof(*out), options)) != IMGSIM_OK)
         return status;
     if (out->max_pixels == 0 || out->max_bytes == 0 || out->max_frames == 0)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT,
-                        "max_pixels, max_bytes and max_frames must be at least 1");
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT,
+            "max_pixels, max_bytes and max_frames must be at least 1");
     return IMGSIM_OK;
 }
 
-/* Read up to `limit` bytes of an open file whose size is a hint only: it may grow or shrink meanwhile. */
+/*
+ * Read up to `limit` bytes of an open file whose size is a hint only: it may grow or shrink
+ * meanwhile.
+ */
 static imgsim_status
 read_all(int fd, const struct ims_source *source, size_t hint, uint8_t **out_data, size_t *out_size)
 {
@@ -115,8 +123,9 @@ static imgsim_status open_file(const struct ims_source *source, int *out_fd, siz
     }
     if (!S_ISREG(info.st_mode)) {
         close(fd);
-        return ims_decode_fail(source, IMGSIM_ERROR_IO, "unreadable",
-                               S_ISDIR(info.st_mode) ? "is a directory" : "is not a regular file");
+        return ims_decode_fail(
+            source, IMGSIM_ERROR_IO, "unreadable",
+            S_ISDIR(info.st_mode) ? "is a directory" : "is not a regular file");
     }
     if ((uint64_t)info.st_size > source->options->max_bytes) {
         close(fd);
@@ -127,9 +136,10 @@ static imgsim_status open_file(const struct ims_source *source, int *out_fd, siz
     return IMGSIM_OK;
 }
 
-imgsim_status imgsim_image_load_file(const char *path,
-                                     const imgsim_image_options *options,
-                                     imgsim_image **out_image)
+imgsim_status imgsim_image_load_file(
+    const char *path,
+    const imgsim_image_options *options,
+    imgsim_image **out_image)
 {
     imgsim_status status;
     imgsim_image_options read;
@@ -155,10 +165,11 @@ done:
     return status;
 }
 
-imgsim_status imgsim_image_load_memory(const void *data,
-                                       size_t data_size,
-                                       const imgsim_image_options *options,
-                                       imgsim_image **out_image)
+imgsim_status imgsim_image_load_memory(
+    const void *data,
+    size_t data_size,
+    const imgsim_image_options *options,
+    imgsim_image **out_image)
 {
     imgsim_status status;
     imgsim_image_options read;
@@ -193,7 +204,11 @@ imgsim_status ims_image_alloc(uint32_t width, uint32_t height, imgsim_image **ou
 }
 
 imgsim_status imgsim_image_new(
-    const uint8_t *pixels, uint32_t width, uint32_t height, size_t stride, imgsim_image **out_image)
+    const uint8_t *pixels,
+    uint32_t width,
+    uint32_t height,
+    size_t stride,
+    imgsim_image **out_image)
 {
     imgsim_status status;
     size_t row_size = (size_t)width * 3;
@@ -204,15 +219,15 @@ imgsim_status imgsim_image_new(
     if (pixels == NULL)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "pixels must not be NULL");
     if (width == 0 || height == 0 || width > IMS_SIDE_MAX || height > IMS_SIDE_MAX)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT,
-                        "image of %u x %u pixels, sides must be 1 to %u", width, height,
-                        IMS_SIDE_MAX);
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "image of %u x %u pixels, sides must be 1 to %u", width,
+            height, IMS_SIDE_MAX);
     if (stride == 0)
         stride = row_size;
     if (stride < row_size)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT,
-                        "stride is %zu bytes, a row of %u pixels needs %zu", stride, width,
-                        row_size);
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "stride is %zu bytes, a row of %u pixels needs %zu",
+            stride, width, row_size);
 
     if ((status = ims_image_alloc(width, height, out_image)) != IMGSIM_OK)
         return status;

@@ -28,14 +28,16 @@ imgsim_status ims_image_decode(
     imgsim_image **out_image);
 
 /*
- * Short reason of the last decoding failure on this thread, for the catalog: "empty", "not an image", "truncated", "damaged",
- * "too many pixels", "too many bytes", "too many frames", "unsupported format", "unreadable", "too large for memory".
+ * Short reason of the last decoding failure on this thread, for the catalog: "empty", "not an
+ * image", "truncated", "damaged", "too many pixels", "too many bytes", "too many frames",
+ * "unsupported format", "unreadable", "too large for memory".
  */
 const char *ims_image_last_reason(void);
 
 /*
- * Resample the box (left, top, box_width, box_height; fractions allowed) to width x height by the triangle filter widened by
- * the reduction (PIL's and torchvision's antialiased bilinear, with the same 8-bit rounding between the passes).
+ * Resample the box (left, top, box_width, box_height; fractions allowed) to width x height by the
+ * triangle filter widened by the reduction (PIL's and torchvision's antialiased bilinear, with
+ * the same 8-bit rounding between the passes).
  */
 imgsim_status ims_resample_rgb(
     const imgsim_image *image,
@@ -47,7 +49,10 @@ imgsim_status ims_resample_rgb(
     uint32_t height,
     uint8_t *out_pixels);
 
-/* Luma of the image, mean over areas, to width x height, 0..255 as float: the input of perceptual hashes. */
+/*
+ * Luma of the image, mean over areas, to width x height, 0..255 as float: the input of perceptual
+ * hashes.
+ */
 imgsim_status
 ims_resample_grey(const imgsim_image *image, uint32_t width, uint32_t height, float *out_values);
 
@@ -70,8 +75,9 @@ imgsim_status ims_canvas_paste(
     uint32_t width,
     uint32_t height);
 /*
- * One line of text, any bytes (invalid UTF-8 shown replaced), shortened in the middle to fit max_width. Its top left corner is x, y;
- * pixel_height is the size of the font, a line is about 1.2 times as high. Draws nothing where no font is installed.
+ * One line of text, any bytes (invalid UTF-8 shown replaced), shortened in the middle to fit
+ * max_width. Its top left corner is x, y; pixel_height is the size of the font, a line is about
+ * 1.2 times as high. Draws nothing where no font is installed.
  */
 imgsim_status ims_canvas_text(
     imgsim_image *canvas,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JPEG by libjpeg-turbo, straight into packed RGB: the format of nearly every photo, where an image library's overhead counts. */
+/*
+ * JPEG by libjpeg-turbo, straight into packed RGB: the format of nearly every photo, where an
+ * image library's overhead counts.
+ */
 #include "image/decode.h"
 
 #include "core/memory.h"
@@ -17,8 +20,9 @@
 #define SCANS_MAX 500
 
 /*
- * State of one file. libjpeg reports errors by a callback that must not return: we leave by longjmp() to decode_guarded(),
- * which is why everything that must be released hangs on this struct and not on local variables.
+ * State of one file. libjpeg reports errors by a callback that must not return: we leave by
+ * longjmp() to decode_guarded(), which is why everything that must be released hangs on this
+ * struct and not on local variables.
  */
 struct decoder {
     struct jpeg_decompress_struct jpeg;
@@ -77,7 +81,10 @@ static void on_error(j_common_ptr jpeg)
     }
 }
 
-/* Warnings (level -1) mean invented pixels, but for a few that photos of real cameras raise and that harm nothing. */
+/*
+ * Warnings (level -1) mean invented pixels, but for a few that photos of real cameras raise and
+ * that harm nothing.
+ */
 static void on_message(j_common_ptr jpeg, int level)
 {
     struct decoder *decoder = decoder_of(jpeg);
@@ -104,8 +111,8 @@ static void on_progress(j_common_ptr jpeg)
     struct decoder *decoder = decoder_of(jpeg);
 
     if (decoder->jpeg.input_scan_number > SCANS_MAX) {
-        decoder->status = ims_decode_fail(decoder->source, IMGSIM_ERROR_BAD_IMAGE, "damaged",
-                                          "more than 500 scans");
+        decoder->status = ims_decode_fail(
+            decoder->source, IMGSIM_ERROR_BAD_IMAGE, "damaged", "more than 500 scans");
         longjmp(decoder->jump, 1);
     }
 }
@@ -133,7 +140,10 @@ static uint32_t find_orientation(j_decompress_ptr jpeg)
     return 1;
 }
 
-/* The embedded profile's size, 0 where there is none that changes anything: sRGB, or one of another colour space. */
+/*
+ * The embedded profile's size, 0 where there is none that changes anything: sRGB, or one of
+ * another colour space.
+ */
 static size_t read_profile(struct decoder *decoder)
 {
     j_decompress_ptr jpeg = &decoder->jpeg;
@@ -148,7 +158,10 @@ static size_t read_profile(struct decoder *decoder)
     return ims_icc_is_srgb(decoder->profile, size) ? 0 : size;
 }
 
-/* Decode to what we want: RGB, or the file's own space where libvips converts. Returns the components per pixel. */
+/*
+ * Decode to what we want: RGB, or the file's own space where libvips converts. Returns the
+ * components per pixel.
+ */
 static uint32_t choose_output(j_decompress_ptr jpeg, size_t profile_size)
 {
     jpeg->out_color_space = JCS_RGB;
@@ -182,8 +195,8 @@ static imgsim_status read_other_space(struct decoder *decoder, uint32_t bands, s
     size_t size = (size_t)jpeg->output_width * jpeg->output_height * bands;
 
     if ((decoder->raw = ims_alloc(size)) == NULL)
-        return ims_decode_fail(decoder->source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory",
-                               NULL);
+        return ims_decode_fail(
+            decoder->source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory", NULL);
     read_rows(decoder, decoder->raw, bands);
     if (bands == 4 && jpeg->saw_Adobe_marker)
         for (size_t i = 0; i < size; i++)
@@ -204,11 +217,14 @@ static imgsim_status decode_steps(struct decoder *decoder)
     uint32_t bands;
 
     jpeg_read_header(jpeg, TRUE);
-    if ((status = ims_decode_check_size(decoder->source, jpeg->image_width, jpeg->image_height,
-                                        1)) != IMGSIM_OK)
+    if ((status = ims_decode_check_size(
+             decoder->source, jpeg->image_width, jpeg->image_height, 1)) != IMGSIM_OK)
         return status;
 
-    /* Exact transform, fine upsampling: libjpeg's defaults, which OpenCV, PIL and libvips use as well. */
+    /*
+     * Exact transform, fine upsampling: libjpeg's defaults, which OpenCV, PIL and libvips use as
+     * well.
+     */
     profile_size = read_profile(decoder);
     bands = choose_output(jpeg, profile_size);
     jpeg->scale_num = 1;
@@ -216,8 +232,9 @@ static imgsim_status decode_steps(struct decoder *decoder)
         ims_decode_reduction(decoder->source, jpeg->image_width, jpeg->image_height);
     jpeg_start_decompress(jpeg);
 
-    if ((status = ims_decode_alloc(decoder->source, jpeg->output_width, jpeg->output_height, "jpeg",
-                                   &decoder->image)) != IMGSIM_OK)
+    if ((status = ims_decode_alloc(
+             decoder->source, jpeg->output_width, jpeg->output_height, "jpeg", &decoder->image)) !=
+        IMGSIM_OK)
         return status;
     decoder->image->full_width = jpeg->image_width;
     decoder->image->full_height = jpeg->image_height;
@@ -230,8 +247,8 @@ static imgsim_status decode_steps(struct decoder *decoder)
         read_rows(decoder, decoder->image->pixels, 3);
     }
     if (ims_image_orient(decoder->image, find_orientation(jpeg)) != IMGSIM_OK)
-        return ims_decode_fail(decoder->source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory",
-                               NULL);
+        return ims_decode_fail(
+            decoder->source, IMGSIM_ERROR_OUT_OF_MEMORY, "too large for memory", NULL);
     return IMGSIM_OK;
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Netpbm's PBM, PGM and PPM, plain and raw: simple enough to need no loader that libvips itself does not trust. */
+/*
+ * Netpbm's PBM, PGM and PPM, plain and raw: simple enough to need no loader that libvips itself
+ * does not trust.
+ */
 #include "image/decode.h"
 
 #include <string.h>
@@ -68,8 +71,8 @@ static imgsim_status read_header(struct pnm *pnm)
         (pnm->kind != 1 && pnm->kind != 4 && !read_number(pnm, &pnm->maximum)))
         return fail_here(pnm);
     if (pnm->maximum == 0 || pnm->maximum > 65535)
-        return ims_decode_fail(pnm->source, IMGSIM_ERROR_BAD_IMAGE, "damaged",
-                               "the largest value must be 1 to 65535");
+        return ims_decode_fail(
+            pnm->source, IMGSIM_ERROR_BAD_IMAGE, "damaged", "the largest value must be 1 to 65535");
     if (pnm->kind >= 4)
         pnm->at++; /* one white space before the raster */
     return ims_decode_check_size(pnm->source, pnm->width, pnm->height, 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resampling: the antialiased bilinear filter that networks are trained with, and area means of luma for hashes. */
+/*
+ * Resampling: the antialiased bilinear filter that networks are trained with, and area means of
+ * luma for hashes.
+ */
 #include "image/image.h"
 
 #include "core/memory.h"
@@ -8,14 +11,18 @@
 #include <string.h>
 
 /*
- * Antialiased bilinear as PIL and torchvision define it, to the same bytes: each output pixel is a weighted mean of the input
- * pixels under a triangle whose half width is the reduction (1 when enlarging), its centre mapped from pixel centre to pixel
- * centre. Weights are normalised in double precision, then rounded to 22 bits after the point; rows first, rounded to 8 bits,
- * then columns.
+ * Antialiased bilinear as PIL and torchvision define it, to the same bytes: each output pixel is
+ * a weighted mean of the input pixels under a triangle whose half width is the reduction (1 when
+ * enlarging), its centre mapped from pixel centre to pixel centre. Weights are normalised in
+ * double precision, then rounded to 22 bits after the point; rows first, rounded to 8 bits, then
+ * columns.
  */
 enum { WEIGHT_BITS = 22 };
 
-/* Weights of one direction: output i takes `counts[i]` input pixels from `starts[i]`. Zero it before use. */
+/*
+ * Weights of one direction: output i takes `counts[i]` input pixels from `starts[i]`. Zero it
+ * before use.
+ */
 struct filter {
     uint32_t *starts;
     uint32_t *counts;
@@ -38,7 +45,12 @@ static double triangle(double x)
 
 /* Weights of one output pixel whose centre lies at `centre` in the input. */
 static void filter_fill(
-    struct filter *filter, uint32_t i, uint32_t input, double centre, double reach, double *scratch)
+    struct filter *filter,
+    uint32_t i,
+    uint32_t input,
+    double centre,
+    double reach,
+    double *scratch)
 {
     double sum = 0.0;
     double first = floor(centre - reach + 0.5), last = floor(centre + reach + 0.5);
@@ -117,13 +129,17 @@ resample_row(const struct filter *filter, const uint8_t *in, uint32_t width, uin
     }
 }
 
-/* Output row y from input rows of `row_size` bytes; sums has room for one row. Whole rows at a time, for the compiler's vectors. */
-static void resample_column(const struct filter *filter,
-                            uint32_t y,
-                            const uint8_t *first_row,
-                            size_t row_size,
-                            int32_t *restrict sums,
-                            uint8_t *restrict out)
+/*
+ * Output row y from input rows of `row_size` bytes; sums has room for one row. Whole rows at a
+ * time, for the compiler's vectors.
+ */
+static void resample_column(
+    const struct filter *filter,
+    uint32_t y,
+    const uint8_t *first_row,
+    size_t row_size,
+    int32_t *restrict sums,
+    uint8_t *restrict out)
 {
     const int32_t *weights = filter->weights + (size_t)y * filter->width;
 
@@ -141,11 +157,12 @@ static void resample_column(const struct filter *filter,
 }
 
 /* Rows `top` to `bottom` of the image through the filter of the columns. */
-static uint8_t *resample_rows(const imgsim_image *image,
-                              const struct filter *columns,
-                              uint32_t top,
-                              uint32_t bottom,
-                              uint32_t width)
+static uint8_t *resample_rows(
+    const imgsim_image *image,
+    const struct filter *columns,
+    uint32_t top,
+    uint32_t bottom,
+    uint32_t width)
 {
     size_t row_size = (size_t)width * 3;
     uint8_t *rows = ims_alloc_array(bottom - top, row_size);
@@ -153,19 +170,21 @@ static uint8_t *resample_rows(const imgsim_image *image,
     if (rows == NULL)
         return NULL;
     for (uint32_t y = top; y < bottom; y++)
-        resample_row(columns, image->pixels + (size_t)y * image->width * 3, width,
-                     rows + (y - top) * row_size);
+        resample_row(
+            columns, image->pixels + (size_t)y * image->width * 3, width,
+            rows + (y - top) * row_size);
     return rows;
 }
 
-imgsim_status ims_resample_rgb(const imgsim_image *image,
-                               double left,
-                               double top,
-                               double box_width,
-                               double box_height,
-                               uint32_t width,
-                               uint32_t height,
-                               uint8_t *out_pixels)
+imgsim_status ims_resample_rgb(
+    const imgsim_image *image,
+    double left,
+    double top,
+    double box_width,
+    double box_height,
+    uint32_t width,
+    uint32_t height,
+    uint8_t *out_pixels)
 {
     imgsim_status status;
     struct filter columns = {0}, rows = {0};
@@ -195,8 +214,9 @@ imgsim_status ims_resample_rgb(const imgsim_image *image,
         goto done;
     }
     for (uint32_t y = 0; y < height; y++)
-        resample_column(&rows, y, narrow + (rows.starts[y] - first) * row_size, row_size, sums,
-                        out_pixels + y * row_size);
+        resample_column(
+            &rows, y, narrow + (rows.starts[y] - first) * row_size, row_size, sums,
+            out_pixels + y * row_size);
 
 done:
     ims_free(narrow);
@@ -209,11 +229,15 @@ done:
 /* ---- area means of luma ---- */
 
 /*
- * Everything is an integer until the last division, so the result is the correctly rounded one on every machine. In units of
- * 1/height of an input row each output row is image->height high, and likewise for columns: overlaps are whole numbers.
+ * Everything is an integer until the last division, so the result is the correctly rounded one on
+ * every machine. In units of 1/height of an input row each output row is image->height high, and
+ * likewise for columns: overlaps are whole numbers.
  */
 
-/* How much of input pixel i (i * output .. (i + 1) * output) lies in output cell c (c * input .. (c + 1) * input). */
+/*
+ * How much of input pixel i (i * output .. (i + 1) * output) lies in output cell c (c * input ..
+ * (c + 1) * input).
+ */
 static uint64_t overlap(uint64_t i, uint64_t c, uint64_t input, uint64_t output)
 {
     uint64_t start = i * output > c * input ? i * output : c * input;
@@ -222,7 +246,10 @@ static uint64_t overlap(uint64_t i, uint64_t c, uint64_t input, uint64_t output)
     return end > start ? end - start : 0;
 }
 
-/* Columns' weighted sums over the rows of cell row `cell`: row_size numbers, each up to 255 * image->height. */
+/*
+ * Columns' weighted sums over the rows of cell row `cell`: row_size numbers, each up to 255 *
+ * image->height.
+ */
 static void
 sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint32_t *restrict sums)
 {

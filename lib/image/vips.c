@@ -27,10 +27,11 @@ static void forward_log(const gchar *domain, GLogLevelFlags level, const gchar *
 }
 
 /*
- * libvips' settings belong to the whole process. Where the host has started it before us they are the host's; otherwise the
- * cache of operations is turned off, because nothing here is computed twice, and the log is ours.
- * Threads per image are set on each image instead (decode_vips.c). No loader is blocked for the process:
- * we never let libvips choose one, but call the loader of the format that our own table recognised.
+ * libvips' settings belong to the whole process. Where the host has started it before us they are
+ * the host's; otherwise the cache of operations is turned off, because nothing here is computed
+ * twice, and the log is ours. Threads per image are set on each image instead (decode_vips.c). No
+ * loader is blocked for the process: we never let libvips choose one, but call the loader of the
+ * format that our own table recognised.
  */
 static void start(void)
 {
@@ -42,10 +43,10 @@ static void start(void)
     }
     if (first) {
         vips_cache_set_max(0);
-        g_log_set_handler("VIPS",
-                          G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO |
-                              G_LOG_LEVEL_DEBUG,
-                          forward_log, NULL);
+        g_log_set_handler(
+            "VIPS",
+            G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG,
+            forward_log, NULL);
     }
     started = pthread_key_create(&thread_key, end_thread) == 0;
 }

@@ -121,8 +121,7 @@ static imgsim_status own_everything(imgsim_index *index)
     if (index->rows.ids == NULL && !index->rows.owned)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
     if ((status = ims_rows_own(&index->rows)) != IMGSIM_OK ||
-        (index->graph != NULL &&
-         (status = ims_graph_own(index->graph, index->rows.slot_count)) != IMGSIM_OK))
+        (index->graph != NULL && (status = ims_graph_own(index->graph)) != IMGSIM_OK))
         return status;
     ims_reader_close(&index->file);
     return IMGSIM_OK;
@@ -349,5 +348,5 @@ imgsim_index_remove(imgsim_index *index, const int64_t *ids, size_t id_count, si
     }
     if (out_removed != NULL)
         *out_removed = removed;
-    return index->graph != NULL ? ims_graph_sweep(index, pool, false) : IMGSIM_OK;
+    return index->graph != NULL ? ims_graph_sweep(index, pool) : IMGSIM_OK;
 }

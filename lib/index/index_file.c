@@ -2,6 +2,7 @@
 /* Saving an index as sections of an .ims file, and opening one by mapping it. */
 #include "index/hnsw.h"
 
+#include "core/bitset.h"
 #include "core/memory.h"
 #include "simd/metric.h"
 
@@ -98,8 +99,7 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
         "note", imgsim_index_get_note(index), strlen(imgsim_index_get_note(index))};
     count += row_sections(index, sections + count);
     if (index->graph != NULL)
-        count += ims_graph_sections(
-            index->graph, index->rows.slot_count, &graph_header, sections + count);
+        count += ims_graph_sections(index->graph, &graph_header, sections + count);
     for (size_t i = 0; i < count; i++)
         if (sections[i].data == NULL)
             sections[i].data = "";

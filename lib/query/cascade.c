@@ -50,7 +50,7 @@ space_index(const imgsim_query *query, struct ims_space *space, const imgsim_ind
     imgsim_status status;
 
     if ((status = ims_space_stored(query, space, out_index)) == IMGSIM_OK && *out_index == NULL)
-        status = ims_space_exact(query, space, out_index);
+        status = ims_space_exact(space, out_index);
     return status;
 }
 

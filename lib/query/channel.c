@@ -142,8 +142,7 @@ static imgsim_status new_sparse_index(struct ims_space *space, const imgsim_inde
         &space->exact);
 }
 
-imgsim_status
-ims_space_exact(const imgsim_query *query, struct ims_space *space, const imgsim_index **out_index)
+imgsim_status ims_space_exact(struct ims_space *space, const imgsim_index **out_index)
 {
     imgsim_status status = IMGSIM_OK;
     const struct ims_bitset *present = ims_features_present(space->features);
@@ -155,7 +154,6 @@ ims_space_exact(const imgsim_query *query, struct ims_space *space, const imgsim
         options.kind = IMGSIM_INDEX_EXACT;
         options.metric = space->metric;
         options.dimension = space->dimension;
-        options.threads = query->options.threads;
         options.mahalanobis = space->mahalanobis;
         options.callback = space->callback;
         options.user_data = space->user_data;

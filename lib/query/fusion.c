@@ -72,7 +72,7 @@ struct joining {
     double *key;        /* to fill: the order in the channel */
     double *values;     /* of one row, scratch */
     double *worst;      /* of the negative images, scratch */
-    struct ims_neighbour *order;
+    struct ims_order *order;
 };
 
 static double clamp_unit(double value)
@@ -194,14 +194,6 @@ static imgsim_status join_best(struct joining *join)
     return IMGSIM_OK;
 }
 
-/* Positions in order of (key, id), as neighbours whose id is the position. */
-static void sort_by_key(const double *key, size_t count, struct ims_neighbour *out_order)
-{
-    for (size_t i = 0; i < count; i++)
-        out_order[i] = (struct ims_neighbour){key[i], (int64_t)i};
-    ims_neighbours_sort(out_order, count);
-}
-
 /*
  * RRF: reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009) of each image's ranking, weighted, scaled so that the
  * first place everywhere is 1. Departure: ranks of negative images are subtracted.
@@ -221,9 +213,9 @@ static imgsim_status join_ranks(struct joining *join)
             return status;
         for (size_t i = 0; i < count; i++)
             join->values[i] = ims_metric_distance(join->space->metric, join->values[i]);
-        sort_by_key(join->values, count, join->order);
+        ims_order_by_key(join->order, join->values, count);
         for (size_t rank = 1; rank <= count; rank++)
-            join->key[join->order[rank - 1].id] -= weight / (constant + (double)rank);
+            join->key[join->order->items[rank - 1].position] -= weight / (constant + (double)rank);
         positive += weight > 0 ? weight : 0;
     }
     for (size_t i = 0; i < count; i++) {
@@ -239,7 +231,7 @@ static imgsim_status channel_compute(
     size_t channel,
     const struct ims_rows *rows,
     struct ims_scores *scores,
-    struct ims_neighbour *order)
+    struct ims_order *order)
 {
     imgsim_status status;
     size_t count = scores->count;
@@ -332,15 +324,15 @@ static void add_ranks(
     const imgsim_query *query,
     size_t channel,
     struct ims_scores *scores,
-    struct ims_neighbour *order)
+    struct ims_order *order)
 {
     double constant = query->options.rrf_k;
     double share = ims_channel_share(query, channel) * (constant + 1);
     uint32_t *ranks = scores->rank + channel * scores->count;
 
-    sort_by_key(scores->key, scores->count, order);
+    ims_order_by_key(order, scores->key, scores->count);
     for (size_t rank = 1; rank <= scores->count; rank++) {
-        size_t position = (size_t)order[rank - 1].id;
+        size_t position = (size_t)order->items[rank - 1].position;
 
         ranks[position] = (uint32_t)rank;
         scores->score[position] += share / (constant + (double)rank);
@@ -405,25 +397,27 @@ ims_scores_compute(imgsim_query *query, const struct ims_rows *rows, struct ims_
 {
     imgsim_status status = IMGSIM_OK;
     bool ranks = query->options.fusion == IMGSIM_FUSE_RRF;
-    struct ims_neighbour *order = NULL;
+    struct ims_order order = {0};
 
     if ((ranks || query->options.images == IMGSIM_IMAGES_RRF) &&
-        (order = ims_alloc_array(scores->count, sizeof(*order))) == NULL)
-        return ims_fail_memory(scores->count * sizeof(*order));
+        !ims_order_init(&order, scores->count)) {
+        ims_order_clear(&order);
+        return ims_fail_memory(scores->count * sizeof(*order.items));
+    }
 
     memset(scores->score, 0, scores->count * sizeof(*scores->score));
     for (size_t c = 0; c < query->channel_count && status == IMGSIM_OK; c++) {
-        status = channel_compute(query, c, &rows[c], scores, order);
+        status = channel_compute(query, c, &rows[c], scores, &order);
         if (status != IMGSIM_OK)
             break;
         if (ranks)
-            add_ranks(query, c, scores, order);
+            add_ranks(query, c, scores, &order);
         else if (query->options.fusion == IMGSIM_FUSE_SUM)
             add_similarities(query, c, scores);
     }
     if (status == IMGSIM_OK && query->options.fusion == IMGSIM_FUSE_CALLBACK)
         status = fuse_by_host(query, scores);
-    ims_free(order);
+    ims_order_clear(&order);
     return status;
 }
 

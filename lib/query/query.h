@@ -125,8 +125,7 @@ imgsim_status ims_space_open(
     struct ims_space *out_space);
 void ims_space_close(struct ims_space *space);
 /* The exact index over all rows of the space; belongs to the space. */
-imgsim_status
-ims_space_exact(const imgsim_query *query, struct ims_space *space, const imgsim_index **out_index);
+imgsim_status ims_space_exact(struct ims_space *space, const imgsim_index **out_index);
 /* The stored index, NULL if there is no fresh one; belongs to the space. */
 imgsim_status ims_space_stored(
     const imgsim_query *query,
@@ -220,6 +219,23 @@ imgsim_status ims_space_values(
     size_t count,
     bool all,
     double *out_values);
+
+/* ---- order.c ---- */
+
+struct ims_ordered {
+    uint64_t key; /* its bits sort as the number does */
+    uint64_t position;
+};
+/* Room to sort; zero it, release it with ims_order_clear(), also after failing to make it. */
+struct ims_order {
+    struct ims_ordered *items;
+    struct ims_ordered *spare;
+};
+/* False when out of memory. */
+bool ims_order_init(struct ims_order *order, size_t count);
+void ims_order_clear(struct ims_order *order);
+/* Positions in order of (key, position), in order->items; no key is NaN. */
+void ims_order_by_key(struct ims_order *order, const double *key, size_t count);
 
 /* ---- fusion.c ---- */
 

@@ -185,8 +185,7 @@ static imgsim_status search_exact(struct search *search)
     search->exact = true;
     if (search->eligible_count == 0 || !one_row_decides(search))
         return rank_set(search, &search->eligible, true);
-    if ((status = ims_space_exact(search->query, &search->query->channels[0].space, &index)) !=
-        IMGSIM_OK)
+    if ((status = ims_space_exact(&search->query->channels[0].space, &index)) != IMGSIM_OK)
         return status;
     return rank_index(search, index);
 }

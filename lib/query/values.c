@@ -22,7 +22,7 @@ static imgsim_status values_by_scan(
     size_t row_count = (size_t)imgsim_features_get_row_count(space->features);
     double *values = NULL;
 
-    if ((status = ims_space_exact(query, space, &index)) != IMGSIM_OK)
+    if ((status = ims_space_exact(space, &index)) != IMGSIM_OK)
         return status;
     if ((values = ims_alloc_array(row_count, sizeof(*values))) == NULL)
         return ims_fail_memory(row_count * sizeof(*values));
@@ -35,7 +35,6 @@ static imgsim_status values_by_scan(
 
 /* By an index: metrics that need more than a pair of rows. */
 static imgsim_status values_by_index(
-    imgsim_query *query,
     struct ims_space *space,
     const void *row,
     const int64_t *ids,
@@ -45,7 +44,7 @@ static imgsim_status values_by_index(
     imgsim_status status;
     const imgsim_index *index;
 
-    if ((status = ims_space_exact(query, space, &index)) != IMGSIM_OK)
+    if ((status = ims_space_exact(space, &index)) != IMGSIM_OK)
         return status;
     return ims_index_values(index, row, ids, count, out_values);
 }
@@ -105,7 +104,7 @@ imgsim_status ims_space_values(
     if (all)
         status = values_by_scan(query, space, row, ids, count, out_values);
     else if (callback || space->metric == IMGSIM_METRIC_MAHALANOBIS)
-        status = values_by_index(query, space, row, ids, count, out_values);
+        status = values_by_index(space, row, ids, count, out_values);
     else
         status = values_by_pairs(space, row, ids, count, out_values);
 

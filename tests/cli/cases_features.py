@@ -5,9 +5,10 @@ import csv
 import glob
 import os
 import struct
+import subprocess
 
 import gallery
-from harness import case, check
+from harness import Skipped, case, check
 
 
 def scan(place):
@@ -243,3 +244,28 @@ def verify_finds_damage(place):
     os.rename(os.path.join(folder, "features", "own.npy"), place.path("away.npy"))
     place.run("verify", *in_photos).exits(4).prints("own")
     place.run("search", "0", "--by", "own", "--exact", *in_photos).exits(4).says("own")
+
+
+@case
+def examples(place):
+    """The example programs run, and say what they should."""
+    scan(place)
+    folder = os.path.dirname(place.command)
+
+    def run(name, *words):
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            raise Skipped("%s is not built" % name)
+        done = subprocess.run([path, *words], cwd=place.folder, env=place.environment, capture_output=True, timeout=60)
+        check(done.returncode == 0, "%s: %s" % (name, done))
+        return done.stdout.decode()
+
+    two = ["photos/rings/0.png", "photos/rings/1.png"]
+    for metric in ("correlation", "bhattacharyya", "hamming"):
+        check(metric in run("compare_two", *two), metric)
+    check("similarity 1.0000" in run("compare_two", two[0], two[0]), "a picture is not like itself")
+    check("photos/rings/1.png" in run("scan_and_search", "photos", two[0]), "no hit")
+    check("distance 0.0000" in run("own_extractor", two[0], two[0]), "a picture is not like itself")
+    check(" of the 10 true neighbours" in run("vector_index"), "no neighbours")
+    check("4 axes hold" in run("project"), "no axes")
+    check("photos/rings/1.png" in run("hits", "photos/.imgsim", two[0]), "no hit")

@@ -2,8 +2,11 @@
 """imgsim scan and imgsim status."""
 
 import os
+import pty
+import re
 import shutil
 import signal
+import subprocess
 import time
 
 import gallery
@@ -124,6 +127,39 @@ def scan_is_interrupted(place):
     check(report["images"] == 250 and report["unchanged"] == kept["images"], "%s after %s" % (report, kept))
     check(report["added"] == 250 - kept["images"], "images were decoded again: %s" % report)
     check(scanned(place).json("imgsim.scan/1")["unchanged"] == 250, "the third scan did something")
+
+
+@case
+def progress_on_a_terminal(place):
+    """One line that is rewritten, on a terminal only, and taken away before anything else is said."""
+    gallery.draw_many(place.path("photos"), 60)
+    silent = place.run("scan", "photos", "-c", "elsewhere").exits(0)
+    check(b"\r" not in silent.err and len(silent.err.splitlines()) == 2, "progress without a terminal:\n%s" % silent)
+
+    def on_terminal(kind):
+        screen, terminal = pty.openpty()
+        environment = dict(place.environment, TERM=kind)
+        process = subprocess.Popen([place.command, "scan", "photos", "--threads", "1", "--recheck", "-c", kind], cwd=place.folder,
+                                   env=environment, stderr=terminal, stdout=subprocess.DEVNULL)
+        os.close(terminal)
+        text = b""
+        try:
+            while True:
+                part = os.read(screen, 65536)
+                if not part:
+                    break
+                text += part
+        except OSError:
+            pass  # how the end of a pseudo-terminal is told
+        os.close(screen)
+        check(process.wait() == 0, "exit %s: %r" % (process.returncode, text))
+        return text
+
+    text = on_terminal("xterm")
+    check(re.search(rb"\rscan  \d+/60  .*\x1b\[K", text), "no progress: %r" % text)
+    last = text.rsplit(b"\r\x1b[K", 1)[-1]
+    check(last.startswith(b"imgsim: 60 files seen: 60 added\r\n"), "the line was not taken away: %r" % text)
+    check(b"\x1b" not in on_terminal("dumb"), "escapes on a dumb terminal")
 
 
 @case

@@ -2,6 +2,7 @@
 ims_test(test_image_handle test_image_handle.c image)
 ims_test(test_image_formats test_image_formats.c image)
 ims_test(test_image_jpeg test_image_jpeg.c image)
+ims_test(test_image_icc test_image_icc.c image)
 ims_test(test_image_resample test_image_resample.c image)
 ims_test(test_image_canvas test_image_canvas.c image)
 ims_test(test_image_damage test_image_damage.c image)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small image files made byte by byte, so that tests know every pixel without trusting a library. */
+/*
+ * Small image files made byte by byte, so that tests know every pixel without trusting a library.
+ */
 #ifndef IMS_TESTS_IMAGE_FILES_H
 #define IMS_TESTS_IMAGE_FILES_H
 
@@ -63,7 +65,10 @@ put_png_chunk(struct file_bytes *file, const char *name, const struct file_bytes
     put_big_32(file, crc_of(file->data + start, file->size - start));
 }
 
-/* A PNG of unpacked rows: type 0 grey, 2 RGB, 4 grey + alpha, 6 RGBA; at most 65535 bytes of rows. `extra` chunks come before IDAT. */
+/*
+ * A PNG of unpacked rows: type 0 grey, 2 RGB, 4 grey + alpha, 6 RGBA; at most 65535 bytes of
+ * rows. `extra` chunks come before IDAT.
+ */
 static inline struct file_bytes make_png(
     uint32_t width,
     uint32_t height,
@@ -109,7 +114,10 @@ static inline struct file_bytes make_png(
     return file;
 }
 
-/* A GIF of one colour per frame out of black, white, red, blue: width x height, codes of 2 bits, a clear code before each pixel. */
+/*
+ * A GIF of one colour per frame out of black, white, red, blue: width x height, codes of 2 bits,
+ * a clear code before each pixel.
+ */
 static inline struct file_bytes
 make_gif(uint16_t width, uint16_t height, const uint8_t *colours, int frames)
 {
@@ -150,7 +158,10 @@ make_gif(uint16_t width, uint16_t height, const uint8_t *colours, int frames)
     return file;
 }
 
-/* A little-endian TIFF of one uncompressed 8-bit strip: photometric 0/1 grey, 2 RGB, 5 CMYK, 8 Lab. */
+/*
+ * A little-endian TIFF of one uncompressed 8-bit strip: photometric 0/1 grey, 2 RGB, 5 CMYK, 8
+ * Lab.
+ */
 static inline struct file_bytes make_tiff(
     uint32_t width,
     uint32_t height,

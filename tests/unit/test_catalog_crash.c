@@ -91,10 +91,10 @@ static uint64_t check_survivor(const char *path, int64_t reported)
     return ids;
 }
 
-/* The last id count that the child told. */
-static int64_t last_report(int fd)
+/* The last id count that the child told after `reported`. */
+static int64_t last_report(int fd, int64_t reported)
 {
-    int64_t reported = 0, next;
+    int64_t next;
 
     while (read(fd, &next, sizeof(next)) == (ssize_t)sizeof(next))
         reported = next;
@@ -126,8 +126,9 @@ static void a_killed_writer_loses_nothing_that_was_committed(const char *folder)
     snprintf(path, sizeof(path), "%s/killed/.imgsim", folder);
     imgsim_catalog_free(fixture_open(path, 1));
     for (int round = 0; round < ROUNDS; round++) {
-        struct timespec life = {.tv_nsec = (long)(ims_mix64((uint64_t)round) % 60) * 1000000L};
+        struct timespec life = {.tv_nsec = (long)(ims_mix64((uint64_t)round) % 30) * 1000000L};
         int report[2], result;
+        int64_t reported = 0;
         uint64_t now;
         pid_t child;
 
@@ -138,10 +139,13 @@ static void a_killed_writer_loses_nothing_that_was_committed(const char *folder)
             _exit(0);
         }
         close(report[1]);
+        /* After up to 5 commits, then at any moment. */
+        for (int commit = 0; commit < round % 6; commit++)
+            CHECK(read(report[0], &reported, sizeof(reported)) == (ssize_t)sizeof(reported));
         nanosleep(&life, NULL);
         CHECK(kill(child, SIGKILL) == 0);
         CHECK(waitpid(child, &result, 0) == child && WIFSIGNALED(result));
-        now = check_survivor(path, last_report(report[0]));
+        now = check_survivor(path, last_report(report[0], reported));
         close(report[0]);
         CHECK(now >= ids);
         ids = now;
@@ -179,7 +183,7 @@ static imgsim_status write_until_it_fails(const char *path, rlim_t limit, int64_
         _exit(-status);
     }
     close(report[1]);
-    *out_reported = last_report(report[0]);
+    *out_reported = last_report(report[0], 0);
     close(report[0]);
     CHECK(waitpid(child, &result, 0) == child && WIFEXITED(result));
     return -WEXITSTATUS(result);

@@ -249,6 +249,30 @@ static void a_scan_replaces_a_set_only_when_told(imgsim_catalog *catalog)
     CHECK_OK(imgsim_catalog_verify(catalog, fixture_print_problem, NULL));
 }
 
+static void rows_without_a_record_are_marked(imgsim_catalog *catalog)
+{
+    imgsim_feature_definition definition = fixture_definition("marked", IMGSIM_ROW_FLOAT32, 1, "m");
+    struct ims_catalog_writer *writer;
+    imgsim_features *features;
+    uint32_t number;
+    float row;
+
+    CHECK_OK(ims_catalog_writer_open(catalog, "projection", &writer));
+    CHECK_OK(ims_catalog_writer_feature(writer, &definition, 0, &number));
+    CHECK_OK(ims_catalog_writer_put_row(writer, number, 11, &(float){3.5f}));
+    CHECK_OK(ims_catalog_writer_mark_row(writer, number, 11));
+    CHECK_FAILS(
+        ims_catalog_writer_mark_row(writer, number, 4000), IMGSIM_ERROR_INVALID_ARGUMENT, "4000");
+    CHECK_OK(ims_catalog_writer_commit(writer));
+    ims_catalog_writer_close(writer);
+    CHECK_OK(imgsim_catalog_refresh(catalog));
+    CHECK_OK(imgsim_catalog_open_features(catalog, "marked", &features));
+    CHECK_OK(imgsim_features_read(features, &(int64_t){11}, 1, &row, sizeof(row)));
+    CHECK(row == 3.5f && !imgsim_features_has_row(features, 10));
+    imgsim_features_free(features);
+    CHECK_OK(imgsim_catalog_remove_features(catalog, "marked"));
+}
+
 static void what_was_not_committed_leaves_nothing(imgsim_catalog *catalog)
 {
     imgsim_feature_definition definition =
@@ -338,6 +362,7 @@ int main(void)
     exported_matrices_are_read_back(catalog, folder);
     refusals_say_what_is_wrong(catalog);
     own_sets_are_added_changed_replaced_and_removed(catalog);
+    rows_without_a_record_are_marked(catalog);
     what_was_not_committed_leaves_nothing(catalog);
     a_scan_replaces_a_set_only_when_told(catalog);
     imgsim_catalog_free(catalog);

@@ -475,6 +475,42 @@ static void a_read_only_medium_can_be_read(const char *folder)
     CHECK(chmod(path, 0755) == 0);
 }
 
+static void another_users_changes_are_noticed(const char *folder)
+{
+    const char *path = make_collection(folder, "shared");
+    int ready[2], changed[2], result;
+    imgsim_catalog *catalog;
+    char byte = 0;
+    pid_t child;
+
+    CHECK(pipe(ready) == 0 && pipe(changed) == 0);
+    CHECK(chmod(path, 0755) == 0);
+    if ((child = fork()) == 0) {
+        int64_t id;
+
+        if (geteuid() != 0)
+            _exit(0); /* one user sees no difference */
+        CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+        CHECK_OK(imgsim_catalog_open(path, NULL, &catalog));
+        CHECK(write(ready[1], &byte, 1) == 1 && read(changed[0], &byte, 1) == 1);
+        CHECK_FAILS(
+            imgsim_catalog_find(catalog, "dir1/image1.jpg", &id), IMGSIM_ERROR_BUSY, "refresh");
+        CHECK_OK(imgsim_catalog_refresh(catalog));
+        CHECK_OK(imgsim_catalog_find(catalog, "dir1/image1.jpg", &id));
+        imgsim_catalog_free(catalog);
+        _exit(0);
+    }
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) == 1) {
+        catalog = fixture_open(path, 0);
+        CHECK_OK(imgsim_catalog_add_label(catalog, 1, "x"));
+        imgsim_catalog_free(catalog);
+        CHECK(write(changed[1], &byte, 1) == 1);
+    }
+    CHECK(waitpid(child, &result, 0) == child && WIFEXITED(result));
+    CHECK_EQUAL(WEXITSTATUS(result), 0);
+}
+
 int main(void)
 {
     char folder[512];
@@ -488,6 +524,7 @@ int main(void)
     hostile_tables_are_reported(folder);
     verify_finds_what_does_not_agree(folder);
     a_read_only_medium_can_be_read(folder);
+    another_users_changes_are_noticed(folder);
     random_damage_never_crashes(folder);
     fixture_remove_folder(folder);
     return 0;

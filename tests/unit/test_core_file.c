@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -256,6 +257,14 @@ static void names_are_joined_with_one_slash(void)
     ims_free(path);
 }
 
+static int remove_entry(const char *entry, const struct stat *info, int kind, struct FTW *place)
+{
+    (void)info;
+    (void)kind;
+    (void)place;
+    return remove(entry);
+}
+
 int main(void)
 {
     folder = check_temporary_folder();
@@ -271,5 +280,6 @@ int main(void)
     folders_are_made_with_their_parents();
     paths_become_absolute_without_losing_links();
     names_are_joined_with_one_slash();
+    CHECK_EQUAL(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
     return 0;
 }

@@ -147,7 +147,10 @@ static void test_even_pictures_have_one_bit(void)
     }
 }
 
-/* A scene of boxes of all sizes: like a photo it has something at every frequency, which waves have not. */
+/*
+ * A scene of boxes of all sizes: like a photo it has something at every frequency, which waves
+ * have not.
+ */
 static imgsim_image *make_scene(uint64_t seed)
 {
     imgsim_image *image = make_picture(300, 200, (uint32_t)seed);
@@ -204,7 +207,10 @@ static void test_near_duplicates_are_near(void)
         imgsim_image_free(pictures[i]);
 }
 
-/* Real photos: reduced decoding moves at most a few bits, and no two different photos share a hash. */
+/*
+ * Real photos: reduced decoding moves at most a few bits, and no two different photos share a
+ * hash.
+ */
 static void test_photos(void)
 {
     enum { MAX = 30 };

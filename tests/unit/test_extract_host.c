@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's extractor, specifications and references: what is checked, who is called when, and what is released. */
+/*
+ * The host's extractor, specifications and references: what is checked, who is called when, and
+ * what is released.
+ */
 #include "check.h"
 
 #include "extract/extractor.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawing sheets: nothing leaves its box or the canvas, long names are shortened, any bytes may be a name. */
+/*
+ * Drawing sheets: nothing leaves its box or the canvas, long names are shortened, any bytes may
+ * be a name.
+ */
 #include "image_files.h"
 
 static imgsim_image *white_canvas(uint32_t width, uint32_t height)
@@ -146,7 +149,10 @@ static void test_long_names_use_the_width_and_blanks_draw_nothing(void)
     imgsim_image_free(canvas);
 }
 
-/* Lines of one height stand on one base line whatever letters they have: x and z end where M ends. */
+/*
+ * Lines of one height stand on one base line whatever letters they have: x and z end where M
+ * ends.
+ */
 static void test_lines_share_their_base_line(void)
 {
     imgsim_image *canvas = white_canvas(100, 60), *other = white_canvas(100, 60);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random damage to every format: any status will do, but never a crash, a hang or a half-made image. Run with sanitizers. */
+/*
+ * Random damage to every format: any status will do, but never a crash, a hang or a half-made
+ * image. Run with sanitizers.
+ */
 #include "image_files.h"
 
 #include "core/rng.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The written rule for all formats (docs/formats.md), line by line, on files whose every byte is known. */
+/*
+ * The written rule for all formats (docs/formats.md), line by line, on files whose every byte is
+ * known.
+ */
 #include "image_files.h"
 
 static struct file_bytes text_file(const char *text, size_t size)
@@ -75,6 +78,63 @@ static void test_tiff_colour_spaces(void)
     check_first_pixel(make_tiff(2, 2, 1, 0, grey), 246, 246, 246, 0); /* white is 0 */
     check_first_pixel(make_tiff(2, 2, 4, 5, no_ink), 255, 255, 255, 1);
     check_first_pixel(make_tiff(2, 2, 3, 8, lab_grey), 119, 119, 119, 2); /* L* 50 */
+}
+
+/* One pixel of linear light in 32-bit floats: 0.5 is 188 in sRGB; more than white is white. */
+static void test_floating_point_is_linear_light(void)
+{
+    const float values[3] = {0.5f, 0.0f, 7.0f};
+    struct file_bytes file =
+        make_tiff(1, 4, 3, 2, (const uint8_t *)values); /* 12 bytes of pixels */
+    size_t directory = 28;
+
+    CHECK_EQUAL(file.data[4], directory);
+    file.data[20] = file.data[22] = file.data[24] = 32; /* bits */
+    for (size_t entry = directory + 2; entry < directory + 2 + 9 * 12; entry += 12) {
+        if (file.data[entry] == 1 && file.data[entry + 1] == 1) /* 257: height */
+            file.data[entry + 8] = 1;
+        if (file.data[entry] ==
+            22) { /* 278: rows per strip; here it makes room for 339: sample format, float */
+            file.data[entry] = 83;
+            file.data[entry + 2] = 3;
+            file.data[entry + 8] = 3;
+        }
+    }
+    /* Tags stand in rising order: 339 goes behind 279. */
+    for (int i = 0; i < 12; i++) {
+        uint8_t *a = file.data + directory + 2 + 7 * 12 + i, swap = a[0];
+
+        a[0] = a[12];
+        a[12] = swap;
+    }
+    check_first_pixel(file, 188, 0, 255, 1);
+}
+
+static void test_png_gamma_is_not_applied(void)
+{
+    static const uint8_t rgb[3] = {10, 100, 200};
+    struct file_bytes linear = {0};
+
+    put_big_32(&linear, 100000);
+    check_first_pixel(make_png(1, 1, 8, 2, rgb, 3, "gAMA", &linear), 10, 100, 200, 0);
+    free(linear.data);
+}
+
+/* What the first frame of a GIF leaves out of its canvas is transparent: white. */
+static void test_gif_canvas_beyond_its_frame(void)
+{
+    static const uint8_t colours[1] = {2};
+    struct file_bytes file = make_gif(3, 2, colours, 1);
+    imgsim_image *image;
+
+    file.data[6] = 5; /* canvas of 5 x 2 */
+    image = load_bytes(&file);
+    CHECK_EQUAL(image->width, 5);
+    CHECK_EQUAL(image->pixels[2 * 3 + 1], 0);
+    CHECK_EQUAL(image->pixels[3 * 3 + 1], 255);
+    CHECK_EQUAL(image->pixels[4 * 3 + 2], 255);
+    imgsim_image_free(image);
+    free(file.data);
 }
 
 static void test_pnm_plain_and_raw(void)
@@ -192,7 +252,10 @@ static void test_formats_that_this_build_reads(void)
     CHECK_EQUAL(ims_image_has_format(NULL), 0);
 }
 
-/* What libvips could read by loaders not made for strangers' files is refused by name, or is no image. */
+/*
+ * What libvips could read by loaders not made for strangers' files is refused by name, or is no
+ * image.
+ */
 static void test_untrusted_loaders_are_out_of_reach(void)
 {
     static const char svg[] =
@@ -218,7 +281,10 @@ int main(void)
     test_png_depths_and_transparency();
     test_png_orientation_of_its_exif_chunk();
     test_gif_first_frame();
+    test_gif_canvas_beyond_its_frame();
     test_tiff_colour_spaces();
+    test_floating_point_is_linear_light();
+    test_png_gamma_is_not_applied();
     test_pnm_plain_and_raw();
     test_broken_pnm();
     test_webp_is_reduced_and_knows_its_full_size();

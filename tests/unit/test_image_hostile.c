@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Real files of other projects' test suites: all orientations upright, every PNG variant, and nothing that crashes us. */
+/*
+ * Real files of other projects' test suites: all orientations upright, every PNG variant, and
+ * nothing that crashes us.
+ */
 #include "image_files.h"
 
 #include <ftw.h>

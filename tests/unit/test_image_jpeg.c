@@ -82,7 +82,10 @@ static void make_exif(uint8_t out[32], uint8_t orientation, int big_endian)
     out[big_endian ? 25 : 24] = orientation;
 }
 
-/* Position in the stored picture of the upright picture's pixel x, y (EXIF 2.32, table of orientations). */
+/*
+ * Position in the stored picture of the upright picture's pixel x, y (EXIF 2.32, table of
+ * orientations).
+ */
 static void stored_position(
     int orientation,
     uint32_t w,
@@ -347,7 +350,10 @@ static void test_profiles_are_applied(void)
     /* Adobe RGB 150, 160, 110 is sRGB 147, 161, 108 (by the two matrices and curves). */
     check_colour(&with, colour, 147, 161, 108);
     check_colour(&with, grey, 128, 128, 128);
-    /* A profile that makes no sense is ignored. */
+    /* A profile of another colour space is ignored, and one that makes no sense. */
+    memcpy(profile.data + 16, "GRAY", 4);
+    check_colour(&with, colour, 150, 160, 110);
+    memcpy(profile.data + 16, "RGB ", 4);
     memset(profile.data + 132, 0, profile.size - 132);
     check_colour(&with, colour, 150, 160, 110);
     free(profile.data);

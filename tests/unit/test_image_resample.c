@@ -2,7 +2,10 @@
 /* Resampling: byte for byte what Pillow gives, and area means of luma that are exact. */
 #include "image_files.h"
 
-/* The picture of 7 x 5 that the expected bytes below were made from with Pillow 9.4: resize((w, h), BILINEAR, box). */
+/*
+ * The picture of 7 x 5 that the expected bytes below were made from with Pillow 9.4: resize((w,
+ * h), BILINEAR, box).
+ */
 static imgsim_image *small_picture(void)
 {
     imgsim_image *image = NULL;

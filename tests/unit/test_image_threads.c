@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoding and drawing from several threads at once gives what one thread gives, errors included. */
+/*
+ * Decoding and drawing from several threads at once gives what one thread gives, errors included.
+ */
 #include "image_files.h"
 
 #include <pthread.h>

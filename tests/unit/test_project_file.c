@@ -102,9 +102,13 @@ static void a_missing_file_is_named(void)
 
 int main(void)
 {
-    snprintf(path, sizeof(path), "%s/test.pca.ims", check_temporary_folder());
+    const char *folder = check_temporary_folder();
+
+    snprintf(path, sizeof(path), "%s/test.pca.ims", folder);
     what_is_saved_is_loaded();
     every_damaged_byte_is_noticed();
     a_missing_file_is_named();
+    CHECK_EQUAL(remove(path), 0);
+    CHECK_EQUAL(remove(folder), 0);
     return 0;
 }

@@ -387,7 +387,7 @@ def _load():
 library = _load()
 
 
-def options(name, **values):
+def options(name, /, **values):
     """An options struct with the library's defaults, overlaid with the given fields that are not None."""
     struct = OPTIONS[name]()
     getattr(library, "imgsim_%s_options_init" % name)(ctypes.byref(struct), ctypes.sizeof(struct))

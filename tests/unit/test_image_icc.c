@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A profile is sRGB by its numbers: colorants and curves, in any of their encodings, and nothing
+ * broken is read beyond its end.
+ */
+#include "image_files.h"
+
+#include "core/rng.h"
+#include "image/decode.h"
+
+/* Colorants of sRGB relative to D50, times 65536. */
+static const uint32_t srgb[9] = {28577, 14581, 912, 25241, 46981, 6363, 9377, 3972, 46799};
+
+static double curve(double x)
+{
+    return x <= 0.04045 ? x / 12.92 : pow((x + 0.055) / 1.055, 2.4);
+}
+
+/* sRGB's curve as a table of `count` values. */
+static struct file_bytes table_curve(uint32_t count)
+{
+    struct file_bytes tag = {0};
+
+    put_bytes(&tag, "curv\0\0\0\0", 8);
+    put_big_32(&tag, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t value = (uint32_t)(65535.0 * curve((double)i / (count - 1)) + 0.5);
+
+        put_little(&tag, value >> 8, 1);
+        put_little(&tag, value & 255, 1);
+    }
+    return tag;
+}
+
+static struct file_bytes gamma_curve(double gamma)
+{
+    struct file_bytes tag = {0};
+
+    put_bytes(&tag, "curv\0\0\0\0\0\0\0\1", 12);
+    put_little(&tag, (uint32_t)gamma, 1);
+    put_little(&tag, (uint32_t)(gamma * 256) & 255, 1);
+    return tag;
+}
+
+static struct file_bytes parametric_curve(void)
+{
+    struct file_bytes tag = {0};
+
+    put_bytes(&tag, "para\0\0\0\0\0\3\0\0", 12);
+    put_big_32(&tag, (uint32_t)(2.4 * 65536 + 0.5));
+    put_big_32(&tag, (uint32_t)(65536 / 1.055 + 0.5));
+    put_big_32(&tag, (uint32_t)(65536 * 0.055 / 1.055 + 0.5));
+    put_big_32(&tag, (uint32_t)(65536 / 12.92 + 0.5));
+    put_big_32(&tag, (uint32_t)(65536 * 0.04045 + 0.5));
+    return tag;
+}
+
+/*
+ * A profile of three colorants and one curve for all; releases the curve. `extra` is one more
+ * empty tag's name.
+ */
+static struct file_bytes
+make_profile(const uint32_t colorants[9], struct file_bytes tag, const char *extra)
+{
+    static const char *const names[6] = {"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"};
+    struct file_bytes file = {0};
+    uint8_t header[128] = {0};
+    uint32_t count = extra != NULL ? 7 : 6, start = 132 + 12 * count;
+
+    memcpy(header + 12, "mntrRGB XYZ ", 12);
+    memcpy(header + 36, "acsp", 4);
+    put_bytes(&file, header, 128);
+    put_big_32(&file, count);
+    for (uint32_t i = 0; i < 6; i++) {
+        put_bytes(&file, names[i], 4);
+        put_big_32(&file, i < 3 ? start + 20 * i : start + 60);
+        put_big_32(&file, i < 3 ? 20 : (uint32_t)tag.size);
+    }
+    if (extra != NULL) {
+        put_bytes(&file, extra, 4);
+        put_big_32(&file, start);
+        put_big_32(&file, 20);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        put_bytes(&file, "XYZ \0\0\0\0", 8);
+        for (uint32_t k = 0; k < 3; k++)
+            put_big_32(&file, colorants[3 * i + k]);
+    }
+    put_bytes(&file, tag.data, tag.size);
+    free(tag.data);
+    return file;
+}
+
+static void check_profile(struct file_bytes file, bool expected)
+{
+    CHECK_EQUAL(ims_icc_is_srgb(file.data, file.size), expected);
+    free(file.data);
+}
+
+static void test_srgb_in_every_encoding(void)
+{
+    check_profile(make_profile(srgb, table_curve(1024), NULL), true);
+    check_profile(make_profile(srgb, table_curve(4096), NULL), true);
+    check_profile(make_profile(srgb, parametric_curve(), NULL), true);
+}
+
+static void test_near_misses(void)
+{
+    static const uint32_t adobe[9] = {39960, 20389, 1276, 13448, 40984, 3983, 9781, 4163, 48767};
+
+    check_profile(make_profile(adobe, table_curve(1024), NULL), false);
+    check_profile(make_profile(srgb, gamma_curve(2.2), NULL), false);
+    check_profile(make_profile(srgb, gamma_curve(1.0), NULL), false);
+    /* A profile with tables is described by them, not by its matrix. */
+    check_profile(make_profile(srgb, parametric_curve(), "A2B0"), false);
+    check_profile(make_profile(srgb, parametric_curve(), "cprt"), true);
+}
+
+static void test_broken_profiles_are_none(void)
+{
+    struct file_bytes file = make_profile(srgb, table_curve(256), NULL);
+    struct ims_rng rng;
+
+    for (size_t size = 0; size < file.size; size++) {
+        uint8_t *cut =
+            malloc(size + 1); /* its own block, so that a sanitizer sees any step beyond */
+
+        CHECK(cut != NULL);
+        memcpy(cut, file.data, size);
+        CHECK(!ims_icc_is_srgb(cut, size));
+        free(cut);
+    }
+    ims_rng_init(&rng, 1);
+    for (int round = 0; round < 20000; round++) {
+        uint8_t copy[1024];
+
+        CHECK(file.size <= sizeof(copy));
+        memcpy(copy, file.data, file.size);
+        for (int i = 0; i < 4; i++)
+            copy[128 + ims_rng_below(&rng, file.size - 128)] = (uint8_t)ims_rng_below(&rng, 256);
+        ims_icc_is_srgb(copy, file.size);
+    }
+    free(file.data);
+}
+
+int main(void)
+{
+    test_srgb_in_every_encoding();
+    test_near_misses();
+    test_broken_profiles_are_none();
+    return 0;
+}
