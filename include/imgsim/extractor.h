@@ -72,6 +72,8 @@ typedef struct imgsim_cnn_options {
     /**
      * "mobilenet_v2", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
      * "inception_v3"; NULL recognises it by the tensors' names and shapes. Ignored for TorchScript.
+     * InceptionV3 takes its input as inception_v3(transform_input=False) does, unless the file's metadata say
+     * "transform_input": "true" (as torchvision's own weights need: imgsim.convert --transform-input).
      */
     const char *architecture;
     /** Expected SHA-256 of the file, 64 hexadecimal digits; NULL does not check. */
@@ -82,7 +84,10 @@ typedef struct imgsim_cnn_options {
     int32_t preprocess;
     /** Non-zero: a TorchScript file may be opened. It is a program and can do anything. Default 0. */
     int32_t trust_model;
-    /** Threads of the network, 0 for one per processor (default). Shared by the whole process (libtorch). */
+    /**
+     * Threads of the network, 0 for one per processor (default). They belong to the extractor. In fp32 each has a copy of
+     * the weights; fewer threads run where the copies would exceed 2 GiB. The rows do not depend on their number.
+     */
     uint32_t threads;
     /** Images that go through the network together, 1 to 256. Default 16. */
     uint32_t batch_size;
@@ -111,7 +116,7 @@ IMGSIM_API imgsim_status
 imgsim_extractor_new_color(const imgsim_color_options *options, imgsim_extractor **out_extractor);
 
 /**
- * Make an extractor of perceptual hashes (docs/metrics.md defines each): 64 or 256 bits, most
+ * Make an extractor of perceptual hashes (docs/features.md defines each): 64 or 256 bits, most
  * significant bit of the first byte first, so that its hexadecimal form reads row by row. Default metric: Hamming.
  *
  * Source of pHash: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.

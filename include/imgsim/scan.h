@@ -42,13 +42,16 @@ typedef struct imgsim_scan_options {
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
 IMGSIM_API imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t struct_size);
 
-/** What a scan did; zero it, set struct_size. Since 0.1. */
+/**
+ * What a scan did; zero it, set struct_size. seen = unchanged + added + refreshed + moved + skipped + failed
+ * when it came to its end. Since 0.1.
+ */
 typedef struct imgsim_scan_report {
     /** sizeof(imgsim_scan_report). */
     size_t struct_size;
     /** Files seen below the given paths. */
     uint64_t seen;
-    /** Of these: known before, unchanged, not opened. */
+    /** Of these: known before, whatever their state, and not opened; or opened and found to have the content they had. */
     uint64_t unchanged;
     /** New images stored. */
     uint64_t added;
@@ -56,11 +59,11 @@ typedef struct imgsim_scan_report {
     uint64_t refreshed;
     /** Images found again under another path. */
     uint64_t moved;
-    /** Files skipped, by whatever reason. */
+    /** Files looked at in this scan and skipped, by whatever reason. */
     uint64_t skipped;
-    /** Files that failed, crashed or took too long. */
+    /** Files looked at in this scan that failed, crashed or took too long. */
     uint64_t failed;
-    /** Files known before that are gone now. */
+    /** Files known before that this scan found gone. */
     uint64_t missing;
     /** Bytes read. */
     uint64_t bytes;

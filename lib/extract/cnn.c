@@ -76,13 +76,19 @@ static imgsim_status check_options(const imgsim_cnn_options *options)
 
 /* ---- preprocessing ---- */
 
-/* Shorter side after resizing: 256 for 224, 342 for 299, and in the same proportion for other sizes. */
+/*
+ * Shorter side after resizing: 256 for 224, 342 for 299, and in the same proportion for other
+ * sizes.
+ */
 static uint32_t resize_side(uint32_t input_size)
 {
     return (input_size * 256 + 112) / 224;
 }
 
-/* Offset of a centre crop: round((length - size) / 2.0) of Python, where halves go to the even number. */
+/*
+ * Offset of a centre crop: round((length - size) / 2.0) of Python, where halves go to the even
+ * number.
+ */
 static uint32_t crop_offset(uint32_t length, uint32_t size)
 {
     const uint32_t half = (length - size) / 2;
@@ -91,8 +97,9 @@ static uint32_t crop_offset(uint32_t length, uint32_t size)
 }
 
 /*
- * torchvision's Resize (shorter side to `side`, the longer truncated) and CenterCrop in one step: the crop's window of the
- * resized picture is a box of the image, at the very scale of the resizing.
+ * torchvision's Resize (shorter side to `side`, the longer truncated) and CenterCrop in one step:
+ * the crop's window of the resized picture is a box of the image, at the very scale of the
+ * resizing.
  */
 static imgsim_status resize_and_crop(const imgsim_image *image, uint32_t size, uint8_t *out)
 {
@@ -170,7 +177,10 @@ static const struct ims_extractor_kind cnn_kind = {
 
 /* ---- making one ---- */
 
-/* Text of everything but the file, and with it: the fingerprint must not depend on where the file lies. */
+/*
+ * Text of everything but the file, and with it: the fingerprint must not depend on where the file
+ * lies.
+ */
 static imgsim_status make_specs(
     const struct cnn *cnn,
     const imgsim_cnn_options *options,

@@ -9,8 +9,8 @@
 #include <imgsim/extractor.h>
 
 /*
- * Open the torch module, once per process. Looked for: $IMGSIM_TORCH_MODULE (then nowhere else), the folder of this library, its
- * sub-folder "imgsim", the loader's path. UNSUPPORTED names what is missing.
+ * Open the torch module, once per process, where core/module.h says. $IMGSIM_TORCH_MODULE names
+ * another file. UNSUPPORTED tells what is missing.
  */
 imgsim_status ims_torch_open(const struct ims_torch_functions **out_functions);
 
@@ -28,7 +28,10 @@ struct ims_cnn_model {
 
 /* Open, check and build; options were read and checked before. */
 imgsim_status ims_cnn_model_open(struct ims_cnn_model *model, const imgsim_cnn_options *options);
-/* One batch: count x input_size x input_size x 3 bytes -> count x dimension floats. One at a time per process. */
+/*
+ * One batch: count x input_size x input_size x 3 bytes -> count x dimension floats. One at a time
+ * per process.
+ */
 imgsim_status
 ims_cnn_model_run(const struct ims_cnn_model *model, const void *pixels, size_t count, float *rows);
 void ims_cnn_model_close(struct ims_cnn_model *model);

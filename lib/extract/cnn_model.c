@@ -72,7 +72,9 @@ static int looks_like(const struct ims_safetensors *file, const struct architect
            (ims_safetensors_find(file, "layer1.0.conv3.weight") != NULL) == candidate->bottleneck;
 }
 
-/* The caller's word, the header's, or what the tensors look like. Building the network verifies it. */
+/*
+ * The caller's word, the header's, or what the tensors look like. Building the network verifies it.
+ */
 static imgsim_status choose_architecture(
     const struct ims_safetensors *file,
     const char *wanted,
@@ -238,7 +240,10 @@ static int contains(const struct ims_map *map, const char *text)
     return memmem(map->data, map->size, text, strlen(text)) != NULL;
 }
 
-/* What a file is by its first bytes. A safetensors file has its JSON at byte 8, which rules the others out. */
+/*
+ * What a file is by its first bytes. A safetensors file has its JSON at byte 8, which rules the
+ * others out.
+ */
 static imgsim_status
 open_any(struct ims_cnn_model *model, const imgsim_cnn_options *options, const struct ims_map *map)
 {

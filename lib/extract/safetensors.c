@@ -182,7 +182,10 @@ static int by_name(const void *a, const void *b)
         ((const struct ims_torch_tensor *)a)->name, ((const struct ims_torch_tensor *)b)->name);
 }
 
-/* The format wants the data covered exactly once, so that nothing hides in a file and nothing is read twice. */
+/*
+ * The format wants the data covered exactly once, so that nothing hides in a file and nothing is
+ * read twice.
+ */
 static imgsim_status
 check_cover(struct ims_safetensors *file, const uint8_t *data, size_t data_size)
 {

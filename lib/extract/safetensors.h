@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights files in the safetensors format: a JSON header and raw tensors, checked, never executed. */
+/*
+ * Weights files in the safetensors format: a JSON header and raw tensors, checked, never executed.
+ */
 #ifndef IMS_SAFETENSORS_H
 #define IMS_SAFETENSORS_H
 
@@ -16,8 +18,9 @@ struct ims_safetensors {
 };
 
 /*
- * Check the header of a file in memory, which must outlive `file`: CORRUPT if a length, offset, shape, type or name does not
- * fit, if tensors overlap or leave gaps, or if the header is no JSON or longer than 100 MB.
+ * Check the header of a file in memory, which must outlive `file`: CORRUPT if a length, offset,
+ * shape, type or name does not fit, if tensors overlap or leave gaps, or if the header is no JSON
+ * or longer than 100 MB.
  *
  * Source of the format: https://github.com/huggingface/safetensors, "Format".
  */

@@ -5,12 +5,7 @@
  */
 #include "image/decode.h"
 
-#include "core/memory.h"
-
-#include <stdio.h>
 #include <string.h>
-
-#include <vips/vips.h>
 
 /* The part of a box that lies on the canvas. */
 struct clip {
@@ -109,116 +104,13 @@ done:
 
 /* ---- text ---- */
 
-/*
- * A line drawn by pango: coverage 0..255, and where its ink lies from the line's top left. Zero
- * it before use.
- */
-struct line {
-    uint8_t *coverage;
-    int width;
-    int height;
-    int left;
-    int top;
-};
-
-/*
- * Valid UTF-8 without line breaks and control characters; release with g_free(). Names of files
- * are any bytes, and what is no text becomes U+FFFD.
- */
-static char *clean_text(const char *text)
-{
-    char *valid = g_utf8_make_valid(text, -1);
-
-    for (char *p = valid; *p != '\0'; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
-    return valid;
-}
-
-/* False where there is nothing to see: blanks only, or no font at all. */
-static bool render_line(const char *text, uint32_t pixel_height, int bold, struct line *out)
-{
-    char *markup = g_markup_escape_text(text, -1);
-    char font[64];
-    VipsImage *image = NULL;
-    size_t size = 0;
-
-    snprintf(font, sizeof(font), "Sans %s%u", bold ? "Bold " : "", pixel_height);
-    memset(out, 0, sizeof(*out));
-    if (vips_text(&image, markup, "font", font, "dpi", 72, NULL) == 0 && image->Bands == 1) {
-        vips_image_set_int(image, VIPS_META_CONCURRENCY, 1);
-        out->coverage = vips_image_write_to_memory(image, &size);
-        out->width = image->Xsize;
-        out->height = image->Ysize;
-        out->left = image->Xoffset;
-        out->top = image->Yoffset;
-    }
-    if (out->coverage == NULL)
-        vips_error_clear();
-    if (image != NULL)
-        g_object_unref(image);
-    g_free(markup);
-    return out->coverage != NULL;
-}
-
-/*
- * The first and last characters, `kept` in all, with an ellipsis between them; release with
- * g_free().
- */
-static char *shorten(const char *text, long length, long kept)
-{
-    const char *tail = g_utf8_offset_to_pointer(text, length - kept / 2);
-    const char *head_end = g_utf8_offset_to_pointer(text, kept - kept / 2);
-
-    return g_strdup_printf("%.*s\xe2\x80\xa6%s", (int)(head_end - text), text, tail);
-}
-
-/* The longest shortened form that fits, by bisection over the number of characters. */
-static bool render_fitting(
-    const char *text,
-    uint32_t max_width,
-    uint32_t pixel_height,
-    int bold,
-    struct line *out)
-{
-    long length = g_utf8_strlen(text, -1);
-    long fits = -1, too_long = length;
-    struct line line;
-
-    /*
-     * A character is hardly narrower than a sixth of its height; nothing much longer needs to be
-     * drawn to be measured.
-     */
-    if (pixel_height > 0 && length > (long)(max_width / pixel_height + 1) * 8)
-        too_long = (long)(max_width / pixel_height + 1) * 8;
-    else if (!render_line(text, pixel_height, bold, out))
-        return false;
-    else if (out->left + out->width <= (int64_t)max_width)
-        return true;
-
-    g_free(out->coverage);
-    out->coverage = NULL;
-    while (too_long - fits > 1) {
-        long kept = fits + (too_long - fits) / 2;
-        char *shorter = shorten(text, length, kept);
-        bool drawn = render_line(shorter, pixel_height, bold, &line);
-
-        g_free(shorter);
-        if (!drawn || line.left + line.width > (int64_t)max_width) {
-            g_free(line.coverage);
-            too_long = kept;
-            continue;
-        }
-        g_free(out->coverage);
-        *out = line;
-        fits = kept;
-    }
-    return out->coverage != NULL;
-}
-
 /* Mix the colour in by coverage. */
-static void
-blend_line(imgsim_image *canvas, const struct line *line, int64_t left, int64_t top, uint32_t rgb)
+static void blend_line(
+    imgsim_image *canvas,
+    const struct ims_vips_line *line,
+    int64_t left,
+    int64_t top,
+    uint32_t rgb)
 {
     struct clip clip = clip_box(canvas, left, top, line->width, line->height);
     uint8_t colour[3] = {(uint8_t)(rgb >> 16), (uint8_t)(rgb >> 8), (uint8_t)rgb};
@@ -244,18 +136,18 @@ imgsim_status ims_canvas_text(
     uint32_t rgb,
     int bold)
 {
-    struct line line = {0};
-    char *clean;
+    const struct ims_vips_functions *vips;
+    struct ims_vips_line line;
+    char why[768];
 
     if (text == NULL || pixel_height == 0 || pixel_height > 1000)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "text of %u pixels height", pixel_height);
-    if (!ims_vips_enter())
-        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "libvips cannot be started");
+    if ((vips = ims_vips_open("drawing text needs", why, sizeof(why))) == NULL)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "%s", why);
 
-    clean = clean_text(text);
-    if (render_fitting(clean, max_width, pixel_height, bold, &line))
+    vips->draw_line(text, max_width, pixel_height, bold != 0, &line);
+    if (line.coverage != NULL)
         blend_line(canvas, &line, (int64_t)x + line.left, (int64_t)y + line.top, rgb);
-    g_free(line.coverage);
-    g_free(clean);
+    vips->release(line.coverage);
     return IMGSIM_OK;
 }

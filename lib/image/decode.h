@@ -7,6 +7,7 @@
 #define IMS_DECODE_H
 
 #include "image/image.h"
+#include "image/vips_module.h"
 
 #include <stdbool.h>
 
@@ -57,18 +58,8 @@ imgsim_status
 ims_decode_vips(const struct ims_source *source, const char *format, imgsim_image **out_image);
 /* Make white what the first frame leaves out of the canvas. The image has the canvas' size. */
 void ims_gif_clear_outside(const struct ims_source *source, imgsim_image *image);
-/* Whether libvips has a loader for the format, and trusts it. */
+/* Whether the module is there, and its libvips has a loader for the format and trusts it. */
 bool ims_decode_vips_has(const char *format);
-
-/* Pixels in another colour space than sRGB. */
-struct ims_raw_pixels {
-    const uint8_t *data; /* width * height * bands, 8 bits */
-    uint32_t width;
-    uint32_t height;
-    uint32_t bands; /* 1 grey, 3 RGB, 4 CMYK (0 is no ink) */
-    const void *profile;
-    size_t profile_size; /* 0: none */
-};
 
 /*
  * To sRGB by libvips: the profile where it fits, else the colour space's usual meaning. Writes
@@ -95,14 +86,13 @@ imgsim_status ims_image_orient(imgsim_image *image, uint32_t orientation);
 /* Whether a profile describes sRGB: its three colorants and its curves, whatever its name says. */
 bool ims_icc_is_srgb(const uint8_t *data, size_t size);
 
-/* ---- libvips ---- */
+/* ---- the image module ---- */
 
 /*
- * Start libvips once per process and register the calling thread; false when it cannot be
- * started.
+ * Open the module and prepare the calling thread for it. NULL when it is missing, with "NEEDED_BY
+ * the image module (...): the loader's words" in `why`; `needed_by` is "PNG images need" and the
+ * like.
  */
-bool ims_vips_enter(void);
-/* libvips' error text as one line; clears it. */
-void ims_vips_error(char *out, size_t size);
+const struct ims_vips_functions *ims_vips_open(const char *needed_by, char *why, size_t why_size);
 
 #endif

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include <turbojpeg.h>
-#include <vips/vips.h>
 
 static imgsim_status
 encode_jpeg(const imgsim_image *image, int quality, uint8_t **out_data, size_t *out_size)
@@ -43,14 +42,6 @@ done:
     return status;
 }
 
-/* Run the saver of a format on a memory image; the buffer is libvips'. */
-static int save_vips(VipsImage *in, const char *format, int quality, void **out, size_t *out_size)
-{
-    if (strcmp(format, "png") == 0)
-        return vips_pngsave_buffer(in, out, out_size, "compression", 6, "strip", TRUE, NULL);
-    return vips_webpsave_buffer(in, out, out_size, "Q", quality, "strip", TRUE, NULL);
-}
-
 static imgsim_status encode_vips(
     const imgsim_image *image,
     const char *format,
@@ -59,37 +50,26 @@ static imgsim_status encode_vips(
     size_t *out_size)
 {
     imgsim_status status = IMGSIM_OK;
-    VipsImage *memory = NULL, *tagged = NULL;
-    void *buffer = NULL;
+    struct ims_raw_pixels raw = {
+        .data = image->pixels, .width = image->width, .height = image->height, .bands = 3};
+    const struct ims_vips_functions *vips;
+    struct ims_vips_error error;
+    uint8_t *buffer = NULL;
     size_t size = 0;
-    char text[256];
+    char why[768];
 
-    if (!ims_vips_enter())
-        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "libvips cannot be started");
-    memory = vips_image_new_from_memory(
-        image->pixels, (size_t)image->width * image->height * 3, (int)image->width,
-        (int)image->height, 3, VIPS_FORMAT_UCHAR);
-    if (memory == NULL ||
-        vips_copy(memory, &tagged, "interpretation", VIPS_INTERPRETATION_sRGB, NULL) != 0 ||
-        save_vips(tagged, format, quality, &buffer, &size) != 0) {
-        ims_vips_error(text, sizeof(text));
-        status = ims_fail(IMGSIM_ERROR_UNSUPPORTED, "cannot write %s: %s", format, text);
-        goto done;
-    }
+    if ((vips = ims_vips_open("writing PNG and WebP needs", why, sizeof(why))) == NULL)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "%s", why);
+    if (!vips->encode(&raw, format, quality, &buffer, &size, &error))
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "cannot write %s: %s", format, error.text);
 
-    if ((*out_data = ims_alloc(size)) == NULL) {
+    if ((*out_data = ims_alloc(size)) != NULL) {
+        memcpy(*out_data, buffer, size);
+        *out_size = size;
+    } else {
         status = ims_fail_memory(size);
-        goto done;
     }
-    memcpy(*out_data, buffer, size);
-    *out_size = size;
-
-done:
-    g_free(buffer);
-    if (tagged != NULL)
-        g_object_unref(tagged);
-    if (memory != NULL)
-        g_object_unref(memory);
+    vips->release(buffer);
     return status;
 }
 

@@ -56,7 +56,7 @@ imgsim_status ims_resample_rgb(
 imgsim_status
 ims_resample_grey(const imgsim_image *image, uint32_t width, uint32_t height, float *out_values);
 
-/* ---- drawing (libvips with pango text), for contact sheets ---- */
+/* ---- drawing, for contact sheets ---- */
 
 /* A canvas is an image whose pixels are written. */
 void ims_canvas_fill(
@@ -77,7 +77,7 @@ imgsim_status ims_canvas_paste(
 /*
  * One line of text, any bytes (invalid UTF-8 shown replaced), shortened in the middle to fit
  * max_width. Its top left corner is x, y; pixel_height is the size of the font, a line is about
- * 1.2 times as high. Draws nothing where no font is installed.
+ * 1.2 times as high. Draws nothing where no font is installed; UNSUPPORTED without the image module.
  */
 imgsim_status ims_canvas_text(
     imgsim_image *canvas,

@@ -30,10 +30,11 @@ enum ims_graph_code {
     IMS_CODE_FLOATS = 2
 };
 
-/* What goes with a node's code: its scale, and what its own length adds to a distance. */
+/* What goes with a node's code: its scale, what its own length adds to a distance, the sum of its codes. */
 struct ims_factor {
     float scale;
     float offset;
+    int32_t code_sum;
 };
 
 struct ims_searcher;

@@ -22,7 +22,7 @@
 /* What one thread works with. */
 struct worker {
     struct ims_searcher *searcher;
-    struct ims_hop *candidates; /* build_width + BATCH */
+    struct ims_hop *candidates; /* build_width */
 };
 
 struct batch {
@@ -75,6 +75,22 @@ static uint32_t *plan_links(const struct batch *batch, size_t item, uint32_t lev
     return batch->plan + (item * (batch->top_level + 1) + level) * batch->graph->max_links;
 }
 
+/* Put a hop into a sorted list of at most `most`; returns the new count. */
+static size_t insert_hop(struct ims_hop *hops, size_t count, size_t most, struct ims_hop hop)
+{
+    size_t place = count;
+
+    if (count == most) {
+        if (!ims_hop_nearer(hop, hops[count - 1]))
+            return count;
+        place = --count;
+    }
+    for (; place > 0 && ims_hop_nearer(hop, hops[place - 1]); place--)
+        hops[place] = hops[place - 1];
+    hops[place] = hop;
+    return count + 1;
+}
+
 /* Candidates of a layer: what the search left in the pool, and the batch's earlier rows; the nearest build_width. */
 static size_t gather(
     const struct batch *batch,
@@ -92,9 +108,10 @@ static size_t gather(
             worker->candidates[count++] = worker->searcher->pool[i];
     for (size_t i = 0; i < item; i++)
         if (graph->levels[batch->nodes[i]] >= level)
-            worker->candidates[count++] = (struct ims_hop){batch_distances[i], batch->nodes[i]};
-    ims_hops_sort(worker->candidates, count);
-    return count < graph->build_width ? count : graph->build_width;
+            count = insert_hop(
+                worker->candidates, count, graph->build_width,
+                (struct ims_hop){batch_distances[i], batch->nodes[i]});
+    return count;
 }
 
 static imgsim_status plan_node(void *context, size_t item, uint32_t number)
@@ -308,9 +325,9 @@ static imgsim_status batch_init(struct batch *batch, imgsim_index *index, struct
         struct worker *worker = &batch->workers[i];
 
         status = ims_searcher_take(index->graph, width, &worker->searcher);
-        worker->candidates = ims_alloc_array(width + BATCH, sizeof(*worker->candidates));
+        worker->candidates = ims_alloc_array(width, sizeof(*worker->candidates));
         if (status == IMGSIM_OK && worker->candidates == NULL)
-            status = ims_fail_memory((width + BATCH) * sizeof(*worker->candidates));
+            status = ims_fail_memory(width * sizeof(*worker->candidates));
     }
     return status;
 }

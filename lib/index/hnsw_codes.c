@@ -119,7 +119,7 @@ static void encode_row(
     int32_t squares;
 
     factor->scale = quantize(graph, row, squared, code);
-    sum_codes(code, graph->dimension, &squares);
+    factor->code_sum = sum_codes(code, graph->dimension, &squares);
     factor->offset = own_offset(graph, code, factor->scale, squares, squared == 0);
 }
 
@@ -132,7 +132,7 @@ void ims_graph_encode(const imgsim_index *index, struct ims_graph *graph, uint32
     uint8_t *code = graph->codes + (size_t)node * stride;
 
     if (graph->code == IMS_CODE_FLOATS) {
-        graph->factors[node] = (struct ims_factor){row_scale(graph, squared), 0};
+        graph->factors[node] = (struct ims_factor){row_scale(graph, squared), 0, 0};
         return;
     }
     encode_row(graph, row, squared, (int8_t *)code, &graph->factors[node]);
@@ -146,6 +146,7 @@ void ims_graph_encode(const imgsim_index *index, struct ims_graph *graph, uint32
 static void
 finish_target(const struct ims_graph *graph, struct ims_factor own, struct ims_target *target)
 {
+    target->code_sum = own.code_sum;
     target->factor = graph->metric == IMGSIM_METRIC_L2 ? 2 * own.scale : own.scale;
     target->base = graph->metric == IMGSIM_METRIC_INNER_PRODUCT ? own.offset - graph->mean_squared
                                                                 : own.offset;
@@ -169,14 +170,12 @@ void ims_target_from_row(
     struct ims_target *target)
 {
     struct ims_factor own;
-    int32_t squares;
 
     if (graph->code == IMS_CODE_FLOATS) {
         float_target(graph, row, squared, target);
         return;
     }
     encode_row(graph, row, squared, target->code, &own);
-    target->code_sum = sum_codes(target->code, graph->dimension, &squares);
     finish_target(graph, own, target);
 }
 
@@ -188,7 +187,6 @@ void ims_target_from_node(
 {
     const size_t stride = ims_graph_code_stride(graph);
     const uint8_t *code;
-    int32_t sum = 0;
 
     if (graph->code == IMS_CODE_FLOATS) {
         const uint32_t slot = graph->node_slot[node];
@@ -198,11 +196,8 @@ void ims_target_from_node(
         return;
     }
     code = graph->codes + (size_t)node * stride;
-    for (size_t i = 0; i < stride; i++) {
+    for (size_t i = 0; i < stride; i++)
         target->code[i] = (int8_t)(code[i] ^ 0x80);
-        sum += target->code[i];
-    }
-    target->code_sum = sum;
     finish_target(graph, graph->factors[node], target);
 }
 

@@ -6,6 +6,8 @@
 
 /* Links looked at between two checks. */
 #define STEP 8
+/* Hops that are sorted by insertion: most lists are little longer than a node's links, and nearly sorted. */
+#define FEW 64
 
 static int compare_hops(const void *left, const void *right)
 {
@@ -16,7 +18,18 @@ static int compare_hops(const void *left, const void *right)
 
 void ims_hops_sort(struct ims_hop *hops, size_t count)
 {
-    qsort(hops, count, sizeof(*hops), compare_hops);
+    if (count > FEW) {
+        qsort(hops, count, sizeof(*hops), compare_hops);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        const struct ims_hop moving = hops[i];
+        size_t place = i;
+
+        for (; place > 0 && ims_hop_nearer(moving, hops[place - 1]); place--)
+            hops[place] = hops[place - 1];
+        hops[place] = moving;
+    }
 }
 
 /* Whether the candidate is nearer to the node than to each of those chosen before. */

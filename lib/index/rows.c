@@ -125,7 +125,6 @@ static void table_remove(struct ims_rows *rows, int64_t id)
 imgsim_status ims_rows_index_ids(struct ims_rows *rows)
 {
     rows->live_count = 0;
-    rows->free_count = 0;
     rows->largest_id = -1;
     rows->identity = true;
     for (size_t slot = 0; slot < rows->slot_count; slot++) {

@@ -90,7 +90,7 @@ void ims_rows_release(struct ims_rows *rows, uint32_t slot);
 
 /* Slot of an id, IMS_NO_SLOT if it is not there. */
 uint32_t ims_rows_find(const struct ims_rows *rows, int64_t id);
-/* Find out largest id, live rows, free slots and table from `ids` (after opening a file). */
+/* Find out largest id, live rows and table from `ids` (after opening a file). */
 imgsim_status ims_rows_index_ids(struct ims_rows *rows);
 
 /* Id of a slot's row, -1 if it has none. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Candidates: coarse search in a projection with failover, and merged candidates of several indexes. */
+/*
+ * Candidates: coarse search in a projection with failover, and merged candidates of several
+ * indexes.
+ */
 #include "query/query.h"
 
 #include "core/memory.h"
@@ -20,7 +23,7 @@ void ims_candidates_clear(struct ims_candidates *candidates)
 imgsim_status ims_search_row(
     const imgsim_query *query,
     const imgsim_index *index,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     size_t row,
     size_t k,
     const struct ims_bitset *eligible,
@@ -86,7 +89,7 @@ static imgsim_status collect_near(
     const imgsim_query *query,
     const struct ims_space *space,
     const imgsim_index *index,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     size_t wanted,
     const struct ims_bitset *eligible,
     struct ims_bitset *set,
@@ -136,10 +139,12 @@ static imgsim_status find_projection(imgsim_query *query, struct ims_space **out
     return IMGSIM_OK;
 }
 
-/* Whether any positive image's coarse search is doubtful: nothing near, or everything equally near. */
+/*
+ * Whether any positive image's coarse search is doubtful: nothing near, or everything equally near.
+ */
 static bool is_doubtful(
     const imgsim_query *query,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     const struct coarse coarse[IMGSIM_QUERY_IMAGES_MAX])
 {
     for (size_t row = 0; row < rows->count; row++) {
@@ -155,7 +160,7 @@ static bool is_doubtful(
 }
 
 static imgsim_status
-coarse_rows(imgsim_query *query, const struct ims_space *projection, struct ims_rows *out_rows)
+coarse_rows(imgsim_query *query, const struct ims_space *projection, struct ims_channel_rows *out_rows)
 {
     imgsim_status status = ims_rows_collect(query, projection, out_rows);
 
@@ -172,7 +177,7 @@ imgsim_status ims_cascade_candidates(
 {
     imgsim_status status;
     struct ims_space *projection;
-    struct ims_rows rows = {0};
+    struct ims_channel_rows rows = {0};
     const imgsim_index *index;
     uint64_t wanted = query->options.candidates;
     struct coarse coarse[IMGSIM_QUERY_IMAGES_MAX];
@@ -214,7 +219,7 @@ done:
 static imgsim_status add_channel_candidates(
     imgsim_query *query,
     struct ims_channel *channel,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     size_t wanted,
     const struct ims_bitset *eligible,
     struct ims_bitset *set)
@@ -222,7 +227,7 @@ static imgsim_status add_channel_candidates(
     imgsim_status status;
     const imgsim_index *index;
     struct ims_space *projection;
-    struct ims_rows projected = {0};
+    struct ims_channel_rows projected = {0};
 
     if ((status = space_index(query, &channel->space, &index)) != IMGSIM_OK ||
         (status = collect_near(query, &channel->space, index, rows, wanted, eligible, set, NULL)) !=
@@ -241,7 +246,7 @@ static imgsim_status add_channel_candidates(
 
 imgsim_status ims_double_candidates(
     imgsim_query *query,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     const struct ims_bitset *eligible,
     uint64_t eligible_count,
     struct ims_candidates *out_candidates)

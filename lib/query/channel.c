@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Channels: a feature with metric and weight, its rows and indexes, and the channels a query has by default. */
+/*
+ * Channels: a feature with metric and weight, its rows and indexes, and the channels a query has by
+ * default.
+ */
 #include "query/query.h"
 
 #include "catalog/catalog.h"
@@ -51,7 +54,10 @@ static int32_t default_metric(int32_t row_type)
                                            : IMGSIM_METRIC_COSINE;
 }
 
-/* Take metric, callback and matrix from the options, the metric from the feature where they leave it open. */
+/*
+ * Take metric, callback and matrix from the options, the metric from the feature where they leave
+ * it open.
+ */
 static imgsim_status
 space_set_metric(struct ims_space *space, const imgsim_channel_options *options)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which images may be hits: filters by label, folder and bits, and what the channels have rows of. */
+/*
+ * Which images may be hits: filters by label, folder and bits, and what the channels have rows of.
+ */
 #include "query/query.h"
 
 #include "catalog/catalog.h"

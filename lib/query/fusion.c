@@ -66,7 +66,7 @@ void ims_scores_clear(struct ims_scores *scores)
 struct joining {
     imgsim_query *query;
     struct ims_space *space;
-    const struct ims_rows *rows;
+    const struct ims_channel_rows *rows;
     const struct ims_scores *scores;
     double *similarity; /* to fill: what is fused */
     double *key;        /* to fill: the order in the channel */
@@ -88,9 +88,9 @@ static imgsim_status joining_values(struct joining *join, size_t row)
 }
 
 /*
- * Values against the mean: of one row, or of bits, which have no mean: there the values are averaged, p over the positive
- * images, n over the negative ones, and joined as points are (rows.c). Sums come before divisions so that equal
- * images stay equal to the last bit.
+ * Values against the mean: of one row, or of bits, which have no mean: there the values are
+ * averaged, p over the positive images, n over the negative ones, and joined as points are
+ * (rows.c). Sums come before divisions so that equal images stay equal to the last bit.
  */
 static imgsim_status mean_values(struct joining *join, double *out_values)
 {
@@ -137,8 +137,11 @@ static imgsim_status join_mean(struct joining *join)
     return IMGSIM_OK;
 }
 
-/* Whether all images are positive and of one weight: then the nearest of them decides by its distance alone. */
-static bool weights_are_equal(const struct ims_rows *rows)
+/*
+ * Whether all images are positive and of one weight: then the nearest of them decides by its
+ * distance alone.
+ */
+static bool weights_are_equal(const struct ims_channel_rows *rows)
 {
     for (size_t row = 0; row < rows->count; row++)
         if (rows->weights[row] != rows->weights[0] || rows->weights[row] < 0)
@@ -146,7 +149,7 @@ static bool weights_are_equal(const struct ims_rows *rows)
     return true;
 }
 
-static double largest_weight(const struct ims_rows *rows)
+static double largest_weight(const struct ims_channel_rows *rows)
 {
     double largest = 0;
 
@@ -195,8 +198,9 @@ static imgsim_status join_best(struct joining *join)
 }
 
 /*
- * RRF: reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009) of each image's ranking, weighted, scaled so that the
- * first place everywhere is 1. Departure: ranks of negative images are subtracted.
+ * RRF: reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009) of each image's ranking,
+ * weighted, scaled so that the first place everywhere is 1. Departure: ranks of negative images are
+ * subtracted.
  */
 static imgsim_status join_ranks(struct joining *join)
 {
@@ -229,7 +233,7 @@ static imgsim_status join_ranks(struct joining *join)
 static imgsim_status channel_compute(
     imgsim_query *query,
     size_t channel,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     struct ims_scores *scores,
     struct ims_order *order)
 {
@@ -260,7 +264,10 @@ static imgsim_status channel_compute(
     return status;
 }
 
-/* The row that a part's value is measured against: of the positive images the most similar one, weights counted. */
+/*
+ * The row that a part's value is measured against: of the positive images the most similar one,
+ * weights counted.
+ */
 static imgsim_status nearest_values(struct joining *join, double *out_values)
 {
     imgsim_status status;
@@ -292,7 +299,7 @@ static imgsim_status nearest_values(struct joining *join, double *out_values)
 imgsim_status ims_channel_values(
     imgsim_query *query,
     struct ims_channel *channel,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     const int64_t *ids,
     size_t count,
     double *out_values)
@@ -393,7 +400,7 @@ static imgsim_status fuse_by_host(const imgsim_query *query, struct ims_scores *
 }
 
 imgsim_status
-ims_scores_compute(imgsim_query *query, const struct ims_rows *rows, struct ims_scores *scores)
+ims_scores_compute(imgsim_query *query, const struct ims_channel_rows *rows, struct ims_scores *scores)
 {
     imgsim_status status = IMGSIM_OK;
     bool ranks = query->options.fusion == IMGSIM_FUSE_RRF;

@@ -148,7 +148,7 @@ imgsim_status imgsim_query_set_options(imgsim_query *query, const imgsim_query_o
 static imgsim_status
 add_begin(imgsim_query *query, double weight, struct ims_query_image **out_image)
 {
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
 
     if (query == NULL)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "query must not be NULL");
@@ -189,7 +189,7 @@ static imgsim_status copy_text(const char *text, char **out)
 imgsim_status imgsim_query_add_file(imgsim_query *query, const char *path, double weight)
 {
     imgsim_status status;
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
 
     if ((status = add_begin(query, weight, &image)) != IMGSIM_OK)
         return status;
@@ -207,7 +207,7 @@ imgsim_status
 imgsim_query_add_memory(imgsim_query *query, const void *data, size_t data_size, double weight)
 {
     imgsim_status status;
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
 
     if ((status = add_begin(query, weight, &image)) != IMGSIM_OK)
         return status;
@@ -226,7 +226,7 @@ imgsim_query_add_memory(imgsim_query *query, const void *data, size_t data_size,
 imgsim_status imgsim_query_add_image(imgsim_query *query, const imgsim_image *given, double weight)
 {
     imgsim_status status;
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
 
     if ((status = add_begin(query, weight, &image)) != IMGSIM_OK)
         return status;
@@ -262,7 +262,7 @@ static int32_t take_added_file(const imgsim_file_info *file, void *user_data)
 imgsim_status imgsim_query_add_id(imgsim_query *query, int64_t id, double weight)
 {
     imgsim_status status;
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
     struct added_file added = {0};
 
     if ((status = add_begin(query, weight, &image)) != IMGSIM_OK)
@@ -326,7 +326,7 @@ imgsim_status imgsim_query_add_row(
     double weight)
 {
     imgsim_status status;
-    struct ims_query_image *image;
+    struct ims_query_image *image = NULL;
     imgsim_features *features = NULL;
 
     if ((status = add_begin(query, weight, &image)) != IMGSIM_OK)

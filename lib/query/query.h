@@ -18,19 +18,24 @@
 
 /* ---- images to look for ---- */
 
-/* A row that was read or computed for an image; kept so that searching again does not extract again. */
+/*
+ * A row that was read or computed for an image; kept so that searching again does not extract
+ * again.
+ */
 struct ims_known_row {
     struct ims_known_row *next;
     char feature[IMS_FEATURE_NAME_SIZE];
     void *row;
 };
 
-/* One image to look for: pixels, an image of the catalog, a row, or pixels that are in the catalog too. */
+/*
+ * One image to look for: pixels, an image of the catalog, a row, or pixels that are in the catalog
+ * too.
+ */
 struct ims_query_image {
     double weight;
-    int64_t id; /* -1: not in the catalog */
-    bool
-        same_file; /* the catalog's file of this id has the content that was given: its stored rows hold */
+    int64_t id;     /* -1: not in the catalog */
+    bool same_file; /* the catalog's file of this id has this content: its stored rows hold */
     imgsim_image *image;
     uint32_t decoded_side; /* shorter side that decoding kept at least */
     uint8_t *data; /* the file's bytes, for decoding again at another size; NULL for pixels */
@@ -136,7 +141,10 @@ imgsim_status ims_projection_of(
     const imgsim_catalog *catalog,
     const char *feature,
     char out_name[IMS_FEATURE_NAME_SIZE]);
-/* The projection that a coarse search of this channel uses, NULL if there is none; belongs to the channel. */
+/*
+ * The projection that a coarse search of this channel uses, NULL if there is none; belongs to the
+ * channel.
+ */
 imgsim_status ims_channel_projection(
     const imgsim_query *query,
     struct ims_channel *channel,
@@ -168,8 +176,9 @@ void ims_image_clear(struct ims_query_image *image);
 /* Shorter side a scan of this catalog keeps when decoding: same file, same pixels, same row. */
 uint32_t ims_query_min_side(const imgsim_query *query);
 /*
- * The image's row of the space's feature: stored, or extracted, or projected. *out_row is NULL, with IMGSIM_OK, when the image
- * is a row of another feature and does not speak here. Belongs to the image.
+ * The image's row of the space's feature: stored, or extracted, or projected. *out_row is NULL,
+ * with IMGSIM_OK, when the image is a row of another feature and does not speak here. Belongs to
+ * the image.
  */
 imgsim_status ims_image_row(
     imgsim_query *query,
@@ -181,7 +190,7 @@ imgsim_status ims_image_row(
 void ims_normalise_counts(const uint32_t *counts, uint32_t dimension, float *out_row);
 
 /* Query rows of one space as its index takes them: floats, or bits. */
-struct ims_rows {
+struct ims_channel_rows {
     size_t count;
     size_t row_size;
     double weights[IMGSIM_QUERY_IMAGES_MAX];
@@ -189,17 +198,20 @@ struct ims_rows {
     bool bits;
 };
 
-/* The rows of all images that speak in the space, histograms divided by their sum. NOT_READY if no positive image speaks. */
-imgsim_status
-ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_rows *out_rows);
 /*
- * Replace the rows by their mean (docs/searching.md, "Several images"); bits stay as they are. NOT_READY if the negative images
- * cancel the positive ones.
+ * The rows of all images that speak in the space, histograms divided by their sum. NOT_READY if no
+ * positive image speaks.
  */
-imgsim_status ims_rows_mean(const struct ims_space *space, struct ims_rows *rows);
-void ims_channel_rows_clear(struct ims_rows *rows);
+imgsim_status
+ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_channel_rows *out_rows);
+/*
+ * Replace the rows by their mean (docs/searching.md, "Several images"); bits stay as they are.
+ * NOT_READY if the negative images cancel the positive ones.
+ */
+imgsim_status ims_rows_mean(const struct ims_space *space, struct ims_channel_rows *rows);
+void ims_channel_rows_clear(struct ims_channel_rows *rows);
 /* Row i. */
-const void *ims_rows_at(const struct ims_rows *rows, size_t i);
+const void *ims_rows_at(const struct ims_channel_rows *rows, size_t i);
 
 /* ---- filter.c ---- */
 
@@ -210,7 +222,10 @@ void ims_query_exclude(const imgsim_query *query, struct ims_bitset *eligible);
 
 /* ---- values.c ---- */
 
-/* Metric values of one query row against the rows of `ids`; all: these are most of the rows there are. */
+/*
+ * Metric values of one query row against the rows of `ids`; all: these are most of the rows there
+ * are.
+ */
 imgsim_status ims_space_values(
     imgsim_query *query,
     struct ims_space *space,
@@ -247,8 +262,11 @@ imgsim_status ims_scores_init(
 void ims_scores_clear(struct ims_scores *scores);
 /* Evaluate all channels on the ids and fuse. `rows` has one entry per channel. */
 imgsim_status
-ims_scores_compute(imgsim_query *query, const struct ims_rows *rows, struct ims_scores *scores);
-/* The k best positions of the scores, in the ids of out_best, best first: by (score falling, id), with one channel by (its key, id). */
+ims_scores_compute(imgsim_query *query, const struct ims_channel_rows *rows, struct ims_scores *scores);
+/*
+ * The k best positions of the scores, in the ids of out_best, best first: by (score falling, id),
+ * with one channel by (its key, id).
+ */
 size_t ims_scores_select(
     const imgsim_query *query,
     const struct ims_scores *scores,
@@ -258,7 +276,7 @@ size_t ims_scores_select(
 imgsim_status ims_channel_values(
     imgsim_query *query,
     struct ims_channel *channel,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     const int64_t *ids,
     size_t count,
     double *out_values);
@@ -282,7 +300,7 @@ imgsim_status ims_cascade_candidates(
 /* Candidates of every float channel's own index and of its projection's. */
 imgsim_status ims_double_candidates(
     imgsim_query *query,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     const struct ims_bitset *eligible,
     uint64_t eligible_count,
     struct ims_candidates *out_candidates);
@@ -290,7 +308,7 @@ imgsim_status ims_double_candidates(
 imgsim_status ims_search_row(
     const imgsim_query *query,
     const imgsim_index *index,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     size_t row,
     size_t k,
     const struct ims_bitset *eligible,
@@ -344,7 +362,10 @@ imgsim_status ims_result_add(
 
 /* ---- picture.c: what sheet and page share ---- */
 
-/* Scaled picture of a file or of an image that is decoded, at most `side` x `side`; NULL if it cannot be read. */
+/*
+ * Scaled picture of a file or of an image that is decoded, at most `side` x `side`; NULL if it
+ * cannot be read.
+ */
 imgsim_image *ims_picture_file(const char *path, uint32_t side);
 imgsim_image *ims_picture_image(const imgsim_image *image, uint32_t side);
 /* The same of an image to look for. */
@@ -352,7 +373,9 @@ imgsim_image *ims_picture_query(const struct ims_query_image *image, uint32_t si
 
 /* ---- text.c: text for people, the same in every locale ---- */
 
-/* A growing text; zero it, release it with ims_text_clear(). Once memory runs out it stays failed. */
+/*
+ * A growing text; zero it, release it with ims_text_clear(). Once memory runs out it stays failed.
+ */
 struct ims_text {
     char *bytes; /* ends with NUL once something was appended */
     size_t size;

@@ -114,8 +114,8 @@ double imgsim_result_get_elapsed_ms(const imgsim_result *result)
 }
 
 /*
- * Hand a struct of ours to a caller whose header may be older: as many bytes as it knows, its size kept. One that is newer
- * gets zeros in the fields that this library does not know.
+ * Hand a struct of ours to a caller whose header may be older: as many bytes as it knows, its size
+ * kept. One that is newer gets zeros in the fields that this library does not know.
  */
 static imgsim_status hand_out(const void *own, size_t own_size, void *out, const char *name)
 {

@@ -213,8 +213,8 @@ static imgsim_status get_projector(
 }
 
 /*
- * Shorter side that a feature's extractor needs, by its specification; 0 if it does not say. A network's is read off the text:
- * opening its model for that would take long.
+ * Shorter side that a feature's extractor needs, by its specification; 0 if it does not say. A
+ * network's is read off the text: opening its model for that would take long.
  */
 static uint32_t spec_min_side(const char *spec)
 {
@@ -248,10 +248,22 @@ static int32_t raise_min_side(const imgsim_feature_info *feature, void *user_dat
     return 0;
 }
 
+/* The side the scan decoded to, 0 for in full; its default where the catalog does not say. */
+static uint32_t scanned_min_side(const imgsim_catalog *catalog)
+{
+    char text[16];
+
+    if (imgsim_catalog_get_setting(catalog, "scan.min_side", text, sizeof(text)) != IMGSIM_OK)
+        return 256;
+    return (uint32_t)strtoul(text, NULL, 10);
+}
+
 uint32_t ims_query_min_side(const imgsim_query *query)
 {
-    uint32_t side = 256;
+    uint32_t side = scanned_min_side(query->catalog);
 
+    if (side == 0)
+        return 0;
     imgsim_catalog_visit_features(query->catalog, raise_min_side, &side);
     for (size_t i = 0; i < query->extractor_count; i++)
         if (query->extractors[i].extractor->min_side > side)
@@ -291,7 +303,9 @@ static imgsim_status row_at_depth(
     int depth,
     const void **out_row);
 
-/* Compute a projected row from the row of its source; *out_done is false when the image has none. */
+/*
+ * Compute a projected row from the row of its source; *out_done is false when the image has none.
+ */
 static imgsim_status project_row(
     imgsim_query *query,
     struct ims_query_image *image,
@@ -428,7 +442,7 @@ void ims_normalise_counts(const uint32_t *counts, uint32_t dimension, float *out
         out_row[i] = sum > 0 ? (float)(counts[i] / sum) : 0;
 }
 
-static imgsim_status rows_init(const struct ims_space *space, size_t count, struct ims_rows *rows)
+static imgsim_status rows_init(const struct ims_space *space, size_t count, struct ims_channel_rows *rows)
 {
     int32_t type = space->row_type == IMGSIM_ROW_BITS ? IMGSIM_ROW_BITS : IMGSIM_ROW_FLOAT32;
 
@@ -441,7 +455,7 @@ static imgsim_status rows_init(const struct ims_space *space, size_t count, stru
 }
 
 static void
-rows_append(struct ims_rows *rows, const struct ims_space *space, const void *row, double weight)
+rows_append(struct ims_channel_rows *rows, const struct ims_space *space, const void *row, double weight)
 {
     uint8_t *place = rows->rows + rows->count * rows->row_size;
 
@@ -453,7 +467,7 @@ rows_append(struct ims_rows *rows, const struct ims_space *space, const void *ro
 }
 
 imgsim_status
-ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_rows *out_rows)
+ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_channel_rows *out_rows)
 {
     imgsim_status status;
     bool positive = false;
@@ -478,13 +492,13 @@ ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_
     return IMGSIM_OK;
 }
 
-void ims_channel_rows_clear(struct ims_rows *rows)
+void ims_channel_rows_clear(struct ims_channel_rows *rows)
 {
     ims_free(rows->rows);
     memset(rows, 0, sizeof(*rows));
 }
 
-const void *ims_rows_at(const struct ims_rows *rows, size_t i)
+const void *ims_rows_at(const struct ims_channel_rows *rows, size_t i)
 {
     return rows->rows + i * rows->row_size;
 }
@@ -492,10 +506,11 @@ const void *ims_rows_at(const struct ims_rows *rows, size_t i)
 /* ---- mean ---- */
 
 /*
- * Shares of the rows in a mean of points, p + l (p - n): p and n are the weighted means of the positive and the negative
- * images, l is the ratio of their weights. The shares sum to 1, so that moving all rows moves the mean alike.
+ * Shares of the rows in a mean of points, p + l (p - n): p and n are the weighted means of the
+ * positive and the negative images, l is the ratio of their weights. The shares sum to 1, so that
+ * moving all rows moves the mean alike.
  */
-static void point_shares(const struct ims_rows *rows, double out_shares[IMGSIM_QUERY_IMAGES_MAX])
+static void point_shares(const struct ims_channel_rows *rows, double out_shares[IMGSIM_QUERY_IMAGES_MAX])
 {
     double positive = 0;
     double negative = 0;
@@ -518,7 +533,7 @@ static bool adds_directions(const struct ims_space *space)
 /* What each row is multiplied with before they are added. */
 static void mean_factors(
     const struct ims_space *space,
-    const struct ims_rows *rows,
+    const struct ims_channel_rows *rows,
     double out_factors[IMGSIM_QUERY_IMAGES_MAX])
 {
     double sum = 0;
@@ -540,7 +555,10 @@ static void mean_factors(
     }
 }
 
-/* The mean of histograms has no negative bins; where there were negative images it is brought to sum 1 again. */
+/*
+ * The mean of histograms has no negative bins; where there were negative images it is brought to
+ * sum 1 again.
+ */
 static void finish_histogram(double *mean, uint32_t dimension, bool rescale)
 {
     double sum = 0;
@@ -553,7 +571,7 @@ static void finish_histogram(double *mean, uint32_t dimension, bool rescale)
         mean[d] /= sum;
 }
 
-imgsim_status ims_rows_mean(const struct ims_space *space, struct ims_rows *rows)
+imgsim_status ims_rows_mean(const struct ims_space *space, struct ims_channel_rows *rows)
 {
     double factors[IMGSIM_QUERY_IMAGES_MAX];
     double *mean;

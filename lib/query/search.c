@@ -8,7 +8,7 @@
 /* One search from its rows to its result. */
 struct search {
     imgsim_query *query;
-    struct ims_rows rows[IMS_CHANNELS_MAX];
+    struct ims_channel_rows rows[IMS_CHANNELS_MAX];
     struct ims_bitset eligible; /* without the query images */
     uint64_t eligible_count;
     uint64_t image_count; /* eligible, query images included */
@@ -45,7 +45,10 @@ static imgsim_status collect_rows(struct search *search)
     return IMGSIM_OK;
 }
 
-/* The parts of all hits of the result; `similarity` and `rank` of hit i are at positions[i] of the scores. */
+/*
+ * The parts of all hits of the result; `similarity` and `rank` of hit i are at positions[i] of the
+ * scores.
+ */
 static imgsim_status
 fill_parts(struct search *search, const struct ims_scores *scores, const size_t *positions)
 {
@@ -138,7 +141,10 @@ static imgsim_status rank_set(struct search *search, const struct ims_bitset *se
     return status;
 }
 
-/* Whether one index search gives the answer: one channel, one query row, ranked by the metric alone. */
+/*
+ * Whether one index search gives the answer: one channel, one query row, ranked by the metric
+ * alone.
+ */
 static bool one_row_decides(const struct search *search)
 {
     const imgsim_query *query = search->query;

@@ -35,8 +35,8 @@ void ims_text_clear(struct ims_text *text)
 /* ---- escaping ---- */
 
 /*
- * Bytes of the valid UTF-8 sequence that begins here, 0 if there is none: table 3-7 of the Unicode Standard, which leaves out
- * overlong forms, surrogates and what lies beyond U+10FFFF.
+ * Bytes of the valid UTF-8 sequence that begins here, 0 if there is none: table 3-7 of the Unicode
+ * Standard, which leaves out overlong forms, surrogates and what lies beyond U+10FFFF.
  */
 static size_t sequence_size(const unsigned char *bytes)
 {

@@ -50,8 +50,8 @@ static imgsim_status values_by_index(
 }
 
 /*
- * Pair by pair, straight from the mapped rows: candidates are few, and the index would first look at every row to learn what
- * it keeps about them.
+ * Pair by pair, straight from the mapped rows: candidates are few, and the index would first look
+ * at every row to learn what it keeps about them.
  */
 static imgsim_status values_by_pairs(
     const struct ims_space *space,

@@ -39,7 +39,7 @@ struct budget {
 /* A result on its way to the store. */
 struct parcel {
     size_t item;
-    struct ims_prepared prepared;
+    struct ims_prepared_file prepared;
 };
 
 struct slot {
@@ -50,7 +50,7 @@ struct slot {
 /* Consecutive parcels; `images` of them need networks. */
 struct group {
     struct parcel **parcels;
-    struct ims_prepared **prepared;
+    struct ims_prepared_file **prepared;
     size_t count;
     size_t images;
     size_t capacity;
@@ -129,7 +129,7 @@ static void fail(struct pipeline *pipeline, imgsim_status status)
 }
 
 /* What the walk has found out already. */
-static void judge_entry(const struct ims_item *item, struct ims_prepared *out)
+static void judge_entry(const struct ims_item *item, struct ims_prepared_file *out)
 {
     out->bytes = item->bytes;
     out->mtime_ns = item->mtime_ns;
@@ -166,7 +166,7 @@ static imgsim_status decode(
     const struct ims_item *item,
     const struct ims_file_buffer *buffer,
     uint64_t needed,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     uint64_t pixels =
         ims_sniff_memory(buffer->data, buffer->size, pipeline->settings->image.min_side);
@@ -188,7 +188,7 @@ static imgsim_status work_on(
     struct pipeline *pipeline,
     const struct ims_item *item,
     struct ims_file_buffer *buffer,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     struct ims_verdict verdict;
     imgsim_status status;
@@ -309,7 +309,7 @@ static void *network_thread(void *context)
 
 /* Prepare an item here and now, with every extractor. */
 static imgsim_status
-prepare_again(struct pipeline *pipeline, const struct ims_item *item, struct ims_prepared *prepared)
+prepare_again(struct pipeline *pipeline, const struct ims_item *item, struct ims_prepared_file *prepared)
 {
     uint64_t all = pipeline->settings->extractor_count == 64
                        ? UINT64_MAX

@@ -23,7 +23,7 @@
 /* When decoding something this large runs out of memory the file is to blame, otherwise the machine. */
 #define LARGE_IMAGE (64u << 20)
 
-void ims_prepared_set(struct ims_prepared *prepared, int32_t state, const char *format, ...)
+void ims_prepared_set(struct ims_prepared_file *prepared, int32_t state, const char *format, ...)
 {
     va_list arguments;
 
@@ -36,10 +36,10 @@ void ims_prepared_set(struct ims_prepared *prepared, int32_t state, const char *
             *at = ' ';
 }
 
-void ims_prepared_file_clear(struct ims_prepared *prepared)
+void ims_prepared_file_clear(struct ims_prepared_file *prepared)
 {
     ims_free_aligned(prepared->block);
-    *prepared = (struct ims_prepared){0};
+    *prepared = (struct ims_prepared_file){0};
 }
 
 static bool place(size_t *end, size_t size, size_t *out_at)
@@ -100,7 +100,7 @@ static ssize_t read_up_to(int descriptor, uint8_t *data, size_t size)
     return (ssize_t)done;
 }
 
-static void note_stat(struct ims_prepared *out, const struct stat *info)
+static void note_stat(struct ims_prepared_file *out, const struct stat *info)
 {
     out->bytes = S_ISREG(info->st_mode) ? (uint64_t)info->st_size : 0;
     out->mtime_ns = (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
@@ -110,7 +110,7 @@ static void note_stat(struct ims_prepared *out, const struct stat *info)
 static bool worth_reading(
     const struct ims_prepare_settings *settings,
     const struct stat *info,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     note_stat(out, info);
     if (!S_ISREG(info->st_mode))
@@ -129,7 +129,7 @@ static imgsim_status read_once(
     const struct ims_prepare_settings *settings,
     int descriptor,
     struct ims_file_buffer *buffer,
-    struct ims_prepared *out,
+    struct ims_prepared_file *out,
     bool *out_stable)
 {
     struct stat before, after;
@@ -176,7 +176,7 @@ imgsim_status ims_prepare_read(
     const struct ims_prepare_settings *settings,
     const char *path,
     struct ims_file_buffer *buffer,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     /* Non-blocking: a FIFO may have taken the file's place since the walk. */
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -218,7 +218,7 @@ static imgsim_status decode_failed(
     const struct ims_prepare_settings *settings,
     const struct ims_file_buffer *buffer,
     imgsim_status status,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     const char *reason = ims_image_last_reason();
     int32_t state = IMGSIM_FILE_FAILED;
@@ -258,7 +258,7 @@ static void take_row(
     const imgsim_extractor *extractor,
     size_t position,
     const uint8_t *row,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     uint32_t bad = find_not_finite(extractor, row);
 
@@ -273,7 +273,7 @@ static imgsim_status extract_one(
     const struct ims_prepare_settings *settings,
     size_t position,
     const imgsim_image *image,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     const imgsim_extractor *extractor = settings->extractors[position];
     uint8_t *row = out->block + settings->row_at[position];
@@ -305,7 +305,7 @@ imgsim_status ims_prepare_decode(
     const char *path,
     const struct ims_file_buffer *buffer,
     uint64_t needed,
-    struct ims_prepared *out)
+    struct ims_prepared_file *out)
 {
     imgsim_image *image = NULL;
     imgsim_status status;
@@ -320,9 +320,14 @@ imgsim_status ims_prepare_decode(
     out->block = ims_alloc_aligned(settings->block_size);
     if (out->block == NULL)
         status = ims_fail_memory(settings->block_size);
-    for (size_t i = 0; i < settings->extractor_count; i++)
-        if (status == IMGSIM_OK && out->state == IMGSIM_FILE_OK && (needed >> i & 1) != 0)
+    for (size_t i = 0; i < settings->extractor_count; i++) {
+        if (status != IMGSIM_OK || out->state != IMGSIM_FILE_OK || (needed >> i & 1) == 0)
+            continue;
+        if (settings->stop != NULL && atomic_load(settings->stop))
+            status = ims_fail(IMGSIM_ERROR_CANCELLED, "stopped while preparing %s", path);
+        else
             status = extract_one(settings, i, image, out);
+    }
     imgsim_image_free(image);
     return status;
 }
@@ -333,7 +338,7 @@ imgsim_status ims_prepare_decode(
 struct batch {
     uint8_t *inputs;
     uint8_t *rows;
-    struct ims_prepared **members;
+    struct ims_prepared_file **members;
     size_t count;
 };
 
@@ -350,7 +355,7 @@ run_batch(const struct ims_prepare_settings *settings, size_t position, struct b
     if (ends_scan(status))
         return status;
     for (size_t i = 0; i < batch->count; i++) {
-        struct ims_prepared *member = batch->members[i];
+        struct ims_prepared_file *member = batch->members[i];
         imgsim_status alone = status;
 
         /* Find out which image the batch failed on. */
@@ -380,7 +385,7 @@ run_batch(const struct ims_prepare_settings *settings, size_t position, struct b
 static imgsim_status run_network(
     const struct ims_prepare_settings *settings,
     size_t position,
-    struct ims_prepared *const *results,
+    struct ims_prepared_file *const *results,
     size_t count)
 {
     const imgsim_extractor *extractor = settings->extractors[position];
@@ -400,7 +405,7 @@ static imgsim_status run_network(
         goto done;
     }
     for (size_t i = 0; i < count && status == IMGSIM_OK; i++) {
-        struct ims_prepared *result = results[i];
+        struct ims_prepared_file *result = results[i];
 
         if (result->state != IMGSIM_FILE_OK || (result->inputs >> position & 1) == 0)
             continue;
@@ -424,7 +429,7 @@ done:
 
 imgsim_status ims_prepare_networks(
     const struct ims_prepare_settings *settings,
-    struct ims_prepared *const *results,
+    struct ims_prepared_file *const *results,
     size_t count)
 {
     imgsim_status status = IMGSIM_OK;

@@ -7,6 +7,7 @@
 #include "core/threads.h"
 #include "extract/extractor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define THREADS_MAX 1024
@@ -228,10 +229,32 @@ static imgsim_status run(struct scan *scan, const char *const *paths, size_t pat
     scan->store.meter = &scan->meter;
     scan->store.transaction_size = scan->options.transaction_size;
     scan->store.last_commit = ims_now();
+    scan->settings.stop = &scan->meter.stop;
 
     if ((status = find_work(scan, paths, path_count)) != IMGSIM_OK)
         return status;
     return do_work(scan);
+}
+
+/*
+ * Remember how small images were decoded: histograms of images from elsewhere compare best when they are decoded alike.
+ * Only a hint, so that failing to write it is no failure of the scan.
+ */
+static void remember_min_side(const struct scan *scan)
+{
+    char before[16], now[16];
+
+    if (scan->report.added + scan->report.refreshed == 0)
+        return;
+    snprintf(now, sizeof(now), "%u", scan->settings.image.min_side);
+    if (imgsim_catalog_get_setting(scan->catalog, IMS_SCAN_MIN_SIDE, before, sizeof(before)) ==
+            IMGSIM_OK &&
+        strcmp(before, now) == 0)
+        return;
+    if (imgsim_catalog_set_setting(scan->catalog, IMS_SCAN_MIN_SIDE, now) != IMGSIM_OK)
+        ims_log(
+            IMGSIM_LOG_WARNING, "the setting %s is not stored: %s", IMS_SCAN_MIN_SIDE,
+            imgsim_last_error());
 }
 
 /* Release all, let the handle see what was stored, and keep the error that ended the scan. */
@@ -244,6 +267,7 @@ static imgsim_status close_scan(struct scan *scan, imgsim_status status)
         ims_error_save(&error, status);
     if (scan->writer != NULL) {
         ims_catalog_writer_close(scan->writer);
+        remember_min_side(scan);
         refreshed = imgsim_catalog_refresh(scan->catalog);
     }
     ims_plan_close(&scan->plan);

@@ -14,6 +14,8 @@
 /* Feature numbers are bits of a 64-bit mask; positions of extractors are bits of a mask as well. */
 #define IMS_SCAN_EXTRACTORS_MAX 64
 #define IMS_REASON_SIZE 192
+/* Key of the catalog's setting that holds the shorter side to which the last scan decoded, as a decimal number; 0: in full. */
+#define IMS_SCAN_MIN_SIDE "scan.min_side"
 
 /* ---- walk.c: folders -> entries ---- */
 
@@ -153,10 +155,12 @@ struct ims_prepare_settings {
     size_t input_at[IMS_SCAN_EXTRACTORS_MAX];
     size_t block_size;
     uint64_t network_mask; /* extractors that work in batches */
+    /* Set by another thread: images in work are given up, with CANCELLED. NULL: never. */
+    const atomic_bool *stop;
 };
 
 /* What became of a file. Zero it before use, release with ims_prepared_file_clear(). */
-struct ims_prepared {
+struct ims_prepared_file {
     int32_t state;
     char reason[IMS_REASON_SIZE];
     char format[16];
@@ -190,7 +194,7 @@ imgsim_status ims_prepare_read(
     const struct ims_prepare_settings *settings,
     const char *path,
     struct ims_file_buffer *buffer,
-    struct ims_prepared *out);
+    struct ims_prepared_file *out);
 /*
  * Decode what was read and let the extractors of the mask `needed` work on it; networks only prepare their input.
  * An image that fails has state and reason; errors are those that end the scan.
@@ -200,15 +204,15 @@ imgsim_status ims_prepare_decode(
     const char *path,
     const struct ims_file_buffer *buffer,
     uint64_t needed,
-    struct ims_prepared *out);
+    struct ims_prepared_file *out);
 /* Run the networks on `count` results that have inputs, in batches; rows land in the results' blocks. */
 imgsim_status ims_prepare_networks(
     const struct ims_prepare_settings *settings,
-    struct ims_prepared *const *results,
+    struct ims_prepared_file *const *results,
     size_t count);
-void ims_prepared_file_clear(struct ims_prepared *prepared);
+void ims_prepared_file_clear(struct ims_prepared_file *prepared);
 /* Set state and reason (one line, shortened to fit). */
-void ims_prepared_set(struct ims_prepared *prepared, int32_t state, const char *format, ...)
+void ims_prepared_set(struct ims_prepared_file *prepared, int32_t state, const char *format, ...)
     IMS_PRINTF(3, 4);
 
 /* ---- sniff.c: what the first bytes tell ---- */
@@ -244,7 +248,7 @@ struct ims_verdict {
 void ims_store_judge(
     const struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     struct ims_verdict *out);
 /*
  * Write one finished result, in the order of the items; commits now and then. *out_again: nothing was written, the file has to be
@@ -254,7 +258,7 @@ void ims_store_judge(
 imgsim_status ims_store_put(
     struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     bool forced,
     bool *out_again);
 /* Mark what has vanished. */

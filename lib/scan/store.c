@@ -32,7 +32,7 @@ static uint64_t lacking(const struct ims_store *store, uint64_t features)
     return mask;
 }
 
-static bool same_content(const struct ims_known *known, const struct ims_prepared *prepared)
+static bool same_content(const struct ims_known *known, const struct ims_prepared_file *prepared)
 {
     return known->id >= 0 && known->has_hash && prepared->has_hash &&
            memcmp(known->hash, prepared->hash, sizeof(known->hash)) == 0;
@@ -40,7 +40,7 @@ static bool same_content(const struct ims_known *known, const struct ims_prepare
 
 /* First vanished image of this content, or with `untaken` the first that no other file took over; SIZE_MAX if none. */
 static size_t
-find_moved(const struct ims_plan *plan, const struct ims_prepared *prepared, bool untaken)
+find_moved(const struct ims_plan *plan, const struct ims_prepared_file *prepared, bool untaken)
 {
     for (size_t i = ims_plan_find_gone(plan, prepared->hash); i < plan->gone_count; i++) {
         const struct ims_known *gone = &plan->gone[i];
@@ -56,7 +56,7 @@ find_moved(const struct ims_plan *plan, const struct ims_prepared *prepared, boo
 static void judge(
     const struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     bool untaken,
     struct ims_verdict *out)
 {
@@ -76,7 +76,7 @@ static void judge(
 void ims_store_judge(
     const struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     struct ims_verdict *out)
 {
     judge(store, item, prepared, false, out);
@@ -87,7 +87,7 @@ void ims_store_judge(
 static void fill_record(
     struct ims_file_record *record,
     const struct ims_item *item,
-    const struct ims_prepared *prepared)
+    const struct ims_prepared_file *prepared)
 {
     *record = (struct ims_file_record){
         .path = item->stored,
@@ -122,7 +122,7 @@ static void inherit(struct ims_file_record *record, const struct ims_known *know
 static void judge_failure(
     const struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     struct outcome *outcome)
 {
     const struct ims_known *known = known_of(store, item);
@@ -196,7 +196,7 @@ static imgsim_status count_write(struct ims_store *store)
 }
 
 static imgsim_status
-put_rows(struct ims_store *store, const struct ims_prepared *prepared, struct outcome *outcome)
+put_rows(struct ims_store *store, const struct ims_prepared_file *prepared, struct outcome *outcome)
 {
     const struct ims_prepare_settings *settings = store->settings;
     imgsim_status status;
@@ -215,7 +215,7 @@ put_rows(struct ims_store *store, const struct ims_prepared *prepared, struct ou
 }
 
 static imgsim_status
-write_outcome(struct ims_store *store, const struct ims_prepared *prepared, struct outcome *outcome)
+write_outcome(struct ims_store *store, const struct ims_prepared_file *prepared, struct outcome *outcome)
 {
     const struct ims_plan *plan = store->plan;
     imgsim_status status;
@@ -253,7 +253,7 @@ static bool nothing_new(
 imgsim_status ims_store_put(
     struct ims_store *store,
     const struct ims_item *item,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_file *prepared,
     bool forced,
     bool *out_again)
 {

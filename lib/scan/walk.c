@@ -181,7 +181,7 @@ static imgsim_status add_folder_entry(struct walker *walker, enum ims_entry_kind
 {
     struct child child = {.kind = (uint16_t)kind, .error = (uint16_t)error};
     imgsim_status status;
-    uint32_t stored;
+    uint32_t stored = 0;
 
     if ((status = stored_offset(walker, walker->path, &stored)) != IMGSIM_OK)
         return status;

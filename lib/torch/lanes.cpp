@@ -11,6 +11,15 @@
 namespace imgsim
 {
 
+/* Inside libtorch, for the calling thread and threads to come. It wants one such call at a time. */
+static void use_one_thread()
+{
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+
+    at::set_num_threads(1);
+}
+
 Lanes::Lanes(size_t count)
 {
     sigset_t all, before;
@@ -64,11 +73,10 @@ void Lanes::run(size_t count, const Job &job)
 
 void Lanes::work(size_t lane)
 {
-    std::unique_lock<std::mutex> lock(mutex_);
     const c10::InferenceMode inference;
+    use_one_thread();
 
-    /* Counts for this thread and for threads to come; libtorch wants one such call at a time. */
-    at::set_num_threads(1);
+    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
         wake_.wait(lock, [this] { return stopping_ || next_ < end_; });
         if (stopping_)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads on which networks run: each takes whole images, so that none waits for another at every layer. */
+/*
+ * Threads on which networks run: each takes whole images, so that none waits for another at every
+ * layer.
+ */
 #ifndef IMS_TORCH_LANES_H
 #define IMS_TORCH_LANES_H
 
@@ -15,9 +18,9 @@ namespace imgsim
 {
 
 /*
- * libtorch splits every operator over threads that spin until the slowest is done. Beside threads that decode images one of them
- * is often not running, and all wait. Here each lane carries its images through all layers alone; libtorch itself is
- * told to use one thread.
+ * libtorch splits every operator over threads that spin until the slowest is done. Beside threads
+ * that decode images one of them is often not running, and all wait. Here each lane carries its
+ * images through all layers alone; libtorch itself is told to use one thread.
  */
 class Lanes
 {
@@ -34,7 +37,10 @@ class Lanes
         return threads_.size();
     }
 
-    /* job(item, lane) for items 0 to count - 1, under c10::InferenceMode; throws what the first failing one threw. */
+    /*
+     * job(item, lane) for items 0 to count - 1, under c10::InferenceMode; throws what the first
+     * failing one threw.
+     */
     void run(size_t count, const Job &job);
 
   private:

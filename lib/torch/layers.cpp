@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folds batch normalisation at load time and runs convolutions by the fastest way libtorch offers on the processor. */
+/*
+ * Folds batch normalisation at load time and runs convolutions by the fastest way libtorch offers
+ * on the processor.
+ */
 #include "torch/layers.h"
 
 #include <imgsim/base.h>
@@ -31,9 +34,10 @@ Conv::Conv(
 }
 
 /*
- * On the processor fp32 goes through XNNPACK, which libtorch offers as operators "prepacked::": channels last, activation
- * included, weights laid out once. It needs about half the time of the oneDNN path for networks of depthwise
- * convolutions. A libtorch without it, and a processor it does not know, leave the ordinary convolution.
+ * On the processor fp32 goes through XNNPACK, which libtorch offers as operators "prepacked::":
+ * channels last, activation included, weights laid out once. It needs about half the time of the
+ * oneDNN path for networks of depthwise convolutions. A libtorch without it, and a processor it
+ * does not know, leave the ordinary convolution.
  */
 static const c10::optional<c10::OperatorHandle> &prepack_operator()
 {
@@ -100,7 +104,9 @@ at::Tensor Builder::kernel(const std::string &conv, const ConvShape &shape)
         conv + ".weight", {shape.out, shape.in / shape.groups, shape.kernel[0], shape.kernel[1]});
 }
 
-/* Folding: y = scale * (conv(x) - mean) + shift, scale = gamma / sqrt(variance + epsilon), in fp64. */
+/*
+ * Folding: y = scale * (conv(x) - mean) + shift, scale = gamma / sqrt(variance + epsilon), in fp64.
+ */
 Conv Builder::conv_norm(
     const std::string &conv,
     const std::string &norm,

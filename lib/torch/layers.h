@@ -34,7 +34,9 @@ struct ConvShape {
 class Conv
 {
   public:
-    /* weight and bias in fp64; they are converted to the type and device the network computes in. */
+    /*
+     * weight and bias in fp64; they are converted to the type and device the network computes in.
+     */
     Conv(
         const at::Tensor &weight,
         const at::Tensor &bias,
@@ -68,7 +70,10 @@ class Builder
     {
     }
 
-    /* CONV.weight without bias, then batch normalisation NORM.{weight,bias,running_mean,running_var}. */
+    /*
+     * CONV.weight without bias, then batch normalisation
+     * NORM.{weight,bias,running_mean,running_var}.
+     */
     Conv conv_norm(
         const std::string &conv,
         const std::string &norm,

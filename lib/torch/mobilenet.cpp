@@ -10,7 +10,10 @@ namespace imgsim
 namespace
 {
 
-/* Inverted residual: widen (unless the factor is 1), filter each channel by 3 x 3, narrow without activation. */
+/*
+ * Inverted residual: widen (unless the factor is 1), filter each channel by 3 x 3, narrow without
+ * activation.
+ */
 class Block
 {
   public:

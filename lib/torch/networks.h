@@ -19,7 +19,10 @@ class Network
     Network &operator=(const Network &) = delete;
     virtual ~Network() = default;
 
-    /* N x 3 x S x S, normalised, channels last -> N x dimension, fp32. Call under c10::InferenceMode. */
+    /*
+     * N x 3 x S x S, normalised, channels last -> N x dimension, fp32. Call under
+     * c10::InferenceMode.
+     */
     virtual at::Tensor forward(const at::Tensor &input) = 0;
     virtual uint32_t dimension() const = 0;
 };
@@ -30,14 +33,20 @@ std::unique_ptr<Network> make_mobilenet_v2(Weights &weights, const at::TensorOpt
 /* SqueezeNet 1.1: Iandola et al., arXiv:1602.07360, in the authors' version 1.1. */
 std::unique_ptr<Network> make_squeezenet1_1(Weights &weights, const at::TensorOptions &target);
 
-/* "resnet18", 34, 50, 101 or 152: He et al., arXiv:1512.03385, Table 1. A null pointer for another name. */
+/*
+ * "resnet18", 34, 50, 101 or 152: He et al., arXiv:1512.03385, Table 1. A null pointer for another
+ * name.
+ */
 std::unique_ptr<Network>
 make_resnet(const std::string &name, Weights &weights, const at::TensorOptions &target);
 
 /* InceptionV3: Szegedy et al., arXiv:1512.00567, without the auxiliary classifier. */
 std::unique_ptr<Network> make_inception_v3(Weights &weights, const at::TensorOptions &target);
 
-/* A TorchScript file whose forward() takes images and gives N x D, or N x D x H x W, which is then averaged over space. */
+/*
+ * A TorchScript file whose forward() takes images and gives N x D, or N x D x H x W, which is then
+ * averaged over space.
+ */
 std::unique_ptr<Network>
 open_torchscript(const char *path, const at::TensorOptions &target, int64_t input_size);
 

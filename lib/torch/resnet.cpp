@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ResNet-18, -34, -50, -101 and -152 with torchvision's parameter names, up to the mean over space: 512 or 2048 values. */
+/*
+ * ResNet-18, -34, -50, -101 and -152 with torchvision's parameter names, up to the mean over space:
+ * 512 or 2048 values.
+ */
 #include "torch/networks.h"
 
 #include <array>
@@ -12,7 +15,10 @@ namespace imgsim
 namespace
 {
 
-/* Blocks in each of the four stages, and how many times its width a block puts out: He et al., Table 1. */
+/*
+ * Blocks in each of the four stages, and how many times its width a block puts out: He et al.,
+ * Table 1.
+ */
 struct Plan {
     const char *name;
     std::array<int, 4> blocks;
@@ -27,8 +33,8 @@ const Plan plans[] = {
     {"resnet152", {3, 8, 36, 3}, 4}};
 
 /*
- * Basic block (3 x 3, 3 x 3) or bottleneck (1 x 1, 3 x 3, 1 x 1) around an identity or a projection. The bottleneck's stride
- * sits in its 3 x 3 convolution, as in torchvision.
+ * Basic block (3 x 3, 3 x 3) or bottleneck (1 x 1, 3 x 3, 1 x 1) around an identity or a
+ * projection. The bottleneck's stride sits in its 3 x 3 convolution, as in torchvision.
  */
 class Block
 {

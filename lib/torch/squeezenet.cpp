@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SqueezeNet 1.1 with torchvision's parameter names, up to the mean over space of the last fire module: 512 values. */
+/*
+ * SqueezeNet 1.1 with torchvision's parameter names, up to the mean over space of the last fire
+ * module: 512 values.
+ */
 #include "torch/networks.h"
 
 #include <vector>
@@ -37,7 +40,10 @@ class Fire
     Conv expand3x3_;
 };
 
-/* Members stand in the order of torchvision's features.N; max pooling and activations have no parameters. */
+/*
+ * Members stand in the order of torchvision's features.N; max pooling and activations have no
+ * parameters.
+ */
 class SqueezeNet : public Network
 {
   public:

@@ -24,13 +24,17 @@ using imgsim::Network;
 using imgsim::Weights;
 
 /*
- * Images that go through a network at once on the processor: activations of few images stay in the cache and in malloc's heap.
- * XNNPACK (fp32) gains nothing from more than one, oneDNN (bf16) a little. The rows are the same bit for bit.
+ * Images that go through a network at once on the processor: activations of few images stay in the
+ * cache and in malloc's heap. XNNPACK (fp32) gains nothing from more than one, oneDNN (bf16) a
+ * little. The rows are the same bit for bit.
  */
 constexpr size_t fp32_step = 1;
 constexpr size_t bf16_step = 4;
 
-/* XNNPACK's weights serve one thread at a time, so each lane has its own; all together stay below this. */
+/*
+ * XNNPACK's weights serve one thread at a time, so each lane has its own; all together stay below
+ * this.
+ */
 constexpr size_t copies_max_bytes = size_t(2) << 30;
 
 /* Networks (one, or one for each lane) and how their input is made. */
@@ -44,7 +48,8 @@ struct Handle {
 };
 
 /*
- * torchvision's ToTensor and Normalize, in its order of fp32 operations. transform_input is what its InceptionV3 does before the first layer.
+ * torchvision's ToTensor and Normalize, in its order of fp32 operations. transform_input is what
+ * its InceptionV3 does before the first layer.
  */
 void fill_levels(Handle &handle, bool transform_input)
 {

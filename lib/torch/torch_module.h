@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contract between libimgsim and libimgsim-torch.so: plain C, opened at run time by lib/extract/cnn.c. */
+/*
+ * Contract between libimgsim and libimgsim-torch.so: plain C, opened at run time by
+ * lib/extract/cnn.c.
+ */
 #ifndef IMS_TORCH_MODULE_H
 #define IMS_TORCH_MODULE_H
 
@@ -32,7 +35,10 @@ struct ims_torch_config {
     uint32_t threads;
     /* Side of the square input. */
     uint32_t input_size;
-    /* InceptionV3 only: non-zero scales the input from ImageNet's mean and deviation to [-1, 1], as torchvision's own weights expect. */
+    /*
+     * InceptionV3 only: non-zero scales the input from ImageNet's mean and deviation to [-1, 1], as
+     * torchvision's own weights expect.
+     */
     uint32_t transform_input;
 };
 
@@ -48,7 +54,10 @@ struct ims_torch_functions {
         uint32_t *out_dimension,
         char *error,
         size_t error_size);
-    /* count images, count x size x size x 3 bytes RGB -> count x dimension floats, pooled, not normalised. */
+    /*
+     * count images, count x size x size x 3 bytes RGB -> count x dimension floats, pooled, not
+     * normalised.
+     */
     int32_t (*run)(
         void *network,
         const uint8_t *pixels,

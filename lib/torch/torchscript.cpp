@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TorchScript modules as networks. Such a file is a program: the caller has made sure that it is trusted. */
+/*
+ * TorchScript modules as networks. Such a file is a program: the caller has made sure that it is
+ * trusted.
+ */
 #include "torch/networks.h"
 
 #include <imgsim/base.h>
@@ -35,7 +38,10 @@ class ScriptNetwork : public Network
     {
         c10::IValue result = module_.forward({input});
 
-        /* Scripted torchvision modules give a tuple (InceptionV3, GoogLeNet): its first member counts. */
+        /*
+         * Scripted torchvision modules give a tuple (InceptionV3, GoogLeNet): its first member
+         * counts.
+         */
         if (result.isTuple() && !result.toTupleRef().elements().empty())
             result = c10::IValue(result.toTupleRef().elements()[0]);
         if (!result.isTensor())

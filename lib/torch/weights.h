@@ -39,8 +39,8 @@ class Weights
     Weights(const ims_torch_tensor *tensors, size_t count);
 
     /*
-     * The tensor in fp64, removed from what is left. Throws Failure (corrupt) if it is missing, has another shape, is not of
-     * floating-point type or holds a NaN or an infinity.
+     * The tensor in fp64, removed from what is left. Throws Failure (corrupt) if it is missing, has
+     * another shape, is not of floating-point type or holds a NaN or an infinity.
      */
     at::Tensor take(const std::string &name, c10::IntArrayRef shape);
 

@@ -58,17 +58,20 @@ class Torchvision(unittest.TestCase):
         cls.addClassCleanup(holder.cleanup)
         cls.folder = holder.name
 
-    def network(self, name, seed=1):
-        """torchvision's network with seeded weights, batch normalisation included."""
+    def network(self, name):
+        """torchvision's network with seeded weights; batch normalisation fits our pictures, so that they stay apart."""
         torch = self.torch
-        torch.manual_seed(seed)
+        torch.manual_seed(1)
         extra = {"init_weights": False} if name == "inception_v3" else {}
         network = getattr(self.torchvision.models, name)(weights=None, **extra)
-        for key, buffer in network.named_buffers():
-            if key.endswith("running_mean"):
-                buffer.copy_(torch.randn(buffer.shape) * 0.1)
-            elif key.endswith("running_var"):
-                buffer.copy_(torch.rand(buffer.shape) + 0.5)
+        norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        with torch.no_grad():
+            for norm in norms:
+                norm.weight.copy_(torch.rand(norm.weight.shape) + 0.5)
+                norm.bias.copy_(torch.randn(norm.bias.shape) * 0.2)
+                norm.momentum = 1.0
+            if norms:
+                network(self.tensor(self.pixels(299 if name == "inception_v3" else 224)))
         return network.eval()
 
     def embed(self, network, batch):
@@ -165,12 +168,10 @@ class Torchvision(unittest.TestCase):
                                 ("resnet50", 2048), ("resnet101", 2048), ("resnet152", 2048),
                                 ("inception_v3", 2048)):
             with self.subTest(name):
-                self.check_random_weights(name, dimension)
-
-    def test_bf16_of_a_deep_network(self):
-        path, pixels, theirs = self.check_random_weights("resnet50", 2048)
-        extractor = imgsim.Extractor("cnn", model=path, preprocess="squeeze", precision="bf16")
-        self.assertGreaterEqual(cosines(extractor.extract_batch(list(pixels)), theirs).min(), 0.99)
+                path, pixels, theirs = self.check_random_weights(name, dimension)
+            if name == "resnet50":
+                extractor = imgsim.Extractor("cnn", model=path, preprocess="squeeze", precision="bf16")
+                self.assertGreaterEqual(cosines(extractor.extract_batch(list(pixels)), theirs).min(), 0.99)
 
     def test_weights_of_other_types(self):
         self.check_random_weights("resnet18", 512, lambda tensor: tensor.double() if tensor.ndim > 1 else tensor)

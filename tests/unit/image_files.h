@@ -216,6 +216,33 @@ static inline imgsim_image *make_picture(uint32_t width, uint32_t height, uint32
     return image;
 }
 
+/*
+ * The picture as a camera held otherwise stores it, with orientation 1 to 8: the first row and the
+ * first column of what is stored are the sides that EXIF 2.32 names for each.
+ */
+static inline imgsim_image *store_turned(const imgsim_image *upright, int orientation)
+{
+    bool swapped = orientation >= 5;
+    uint32_t w = swapped ? upright->height : upright->width;
+    uint32_t h = swapped ? upright->width : upright->height;
+    imgsim_image *stored = NULL;
+
+    CHECK_OK(ims_image_alloc(w, h, &stored));
+    for (uint32_t y = 0; y < upright->height; y++)
+        for (uint32_t x = 0; x < upright->width; x++) {
+            uint32_t sx = swapped ? y : x, sy = swapped ? x : y;
+
+            if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
+                sx = w - 1 - sx;
+            if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
+                sy = h - 1 - sy;
+            memcpy(
+                stored->pixels + ((size_t)sy * w + sx) * 3,
+                upright->pixels + ((size_t)y * upright->width + x) * 3, 3);
+        }
+    return stored;
+}
+
 static inline struct file_bytes encode_picture(const imgsim_image *image, const char *format)
 {
     struct file_bytes file = {0};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A catalog of made-up rows, and a plain search in double precision that queries are compared with. */
+/*
+ * A catalog of made-up rows, and a plain search in double precision that queries are compared with.
+ */
 #ifndef IMS_TESTS_QUERY_BED_H
 #define IMS_TESTS_QUERY_BED_H
 
@@ -301,7 +303,10 @@ static inline double plain_weight(const struct plain *plain, int sign)
     return sum;
 }
 
-/* p + l (p - n): p and n the means of the positive and the negative images, l the ratio of their weights. */
+/*
+ * p + l (p - n): p and n the means of the positive and the negative images, l the ratio of their
+ * weights.
+ */
 static inline double plain_extrapolate(const struct plain *plain, const double *numbers)
 {
     double positive = plain_weight(plain, 1), negative = plain_weight(plain, -1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CNN embeddings: preprocessing, rows, fingerprints and specifications, and every way a model can be wrong. */
+/*
+ * CNN embeddings: preprocessing, rows, fingerprints and specifications, and every way a model can
+ * be wrong.
+ */
 #include "check.h"
 
 #include "core/file.h"
@@ -88,14 +91,15 @@ static size_t value_count(const struct tensor *tensor)
 static void write_values(FILE *out, const struct tensor *tensor, const struct flaw *flaw)
 {
     const size_t count = value_count(tensor);
+    const double outputs = (double)tensor->shape[0];
+    const double deviation = tensor->rank == 4 ? sqrt(2.0 * outputs / (double)count) : 0.1;
     float *values = calloc(count, sizeof(float));
     struct ims_rng rng;
 
     CHECK(values != NULL);
     ims_rng_init(&rng, flaw->seed + ims_hash64(tensor->name, strlen(tensor->name)));
     for (size_t i = 0; i < count; i++)
-        values[i] =
-            (float)(ims_rng_normal(&rng) * (tensor->rank == 4 ? sqrt(2.0 * (double)tensor->shape[0] / (double)count) : 0.1));
+        values[i] = (float)(ims_rng_normal(&rng) * deviation);
     if (is(tensor->name, flaw->nan))
         values[count / 2] = NAN;
     if (is(tensor->name, flaw->huge))
@@ -199,9 +203,12 @@ static imgsim_image *make_image(uint32_t width, uint32_t height, uint64_t seed)
     ims_rng_init(&rng, seed);
     for (uint32_t y = 0; y < height; y++)
         for (uint32_t x = 0; x < width; x++)
-            for (uint32_t c = 0; c < 3; c++)
+            for (uint32_t c = 0; c < 3; c++) {
+                const double wave = sin(0.05 * x * (c + 1) + 0.03 * y + (double)seed);
+
                 image->pixels[3 * ((size_t)y * width + x) + c] =
-                    (uint8_t)(128 + 80 * sin(0.05 * x * (c + 1) + 0.03 * y + (double)seed) + (double)ims_rng_below(&rng, 40));
+                    (uint8_t)(128 + 80 * wave + (double)ims_rng_below(&rng, 40));
+            }
     return image;
 }
 

@@ -82,48 +82,18 @@ static void make_exif(uint8_t out[32], uint8_t orientation, int big_endian)
     out[big_endian ? 25 : 24] = orientation;
 }
 
-/*
- * Position in the stored picture of the upright picture's pixel x, y (EXIF 2.32, table of
- * orientations).
- */
-static void stored_position(
-    int orientation,
-    uint32_t w,
-    uint32_t h,
-    uint32_t x,
-    uint32_t y,
-    uint32_t *sx,
-    uint32_t *sy)
-{
-    *sx = orientation < 5 ? x : y;
-    *sy = orientation < 5 ? y : x;
-    if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
-        *sx = w - 1 - *sx;
-    if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
-        *sy = h - 1 - *sy;
-}
-
 static void test_all_orientations_come_out_upright(void)
 {
     imgsim_image *picture = make_picture(48, 32, 4);
 
     for (int orientation = 1; orientation <= 8; orientation++) {
-        uint32_t w = orientation < 5 ? 48 : 32, h = orientation < 5 ? 32 : 48;
-        imgsim_image *stored = NULL, *upright;
+        imgsim_image *stored = store_turned(picture, orientation), *upright;
         struct file_bytes file;
         uint8_t exif[32];
         struct recipe recipe = {.space = JCS_RGB, .bands = 3, .exif = exif, .exif_size = 32};
 
-        CHECK_OK(ims_image_alloc(w, h, &stored));
-        for (uint32_t y = 0; y < 32; y++)
-            for (uint32_t x = 0; x < 48; x++) {
-                uint32_t sx, sy;
-
-                stored_position(orientation, w, h, x, y, &sx, &sy);
-                memcpy(stored->pixels + (sy * w + sx) * 3, picture->pixels + (y * 48 + x) * 3, 3);
-            }
         make_exif(exif, (uint8_t)orientation, orientation % 2);
-        file = make_jpeg(stored->pixels, w, h, &recipe);
+        file = make_jpeg(stored->pixels, stored->width, stored->height, &recipe);
         upright = load_bytes(&file);
         CHECK_EQUAL(upright->full_width, 48);
         CHECK_EQUAL(upright->full_height, 32);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cascade re-ranks its candidates exactly and knows when to ask for more; merged candidates likewise. */
+/*
+ * The cascade re-ranks its candidates exactly and knows when to ask for more; merged candidates
+ * likewise.
+ */
 #include "query_bed.h"
 
 static struct bed bed;
@@ -104,7 +107,9 @@ static void every_positive_image_brings_candidates(void)
     static struct plain_answer answer;
     imgsim_result *result;
 
-    /* The images are unlike each other: the mean's neighbours alone would miss those of the second. */
+    /*
+     * The images are unlike each other: the mean's neighbours alone would miss those of the second.
+     */
     plain.images = IMGSIM_IMAGES_BEST;
     plain.ids[plain.image_count] = 180;
     plain.weights[plain.image_count++] = 1;

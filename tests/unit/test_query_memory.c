@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running out of memory anywhere in a search ends it with an error, and nothing is lost or half-made. */
+/*
+ * Running out of memory anywhere in a search ends it with an error, and nothing is lost or half-
+ * made.
+ */
 #include "query_bed.h"
 
 #include "core/memory.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exact search gives the answer of a plain computation: every metric, way to join images, and fusion. */
+/*
+ * Exact search gives the answer of a plain computation: every metric, way to join images, and
+ * fusion.
+ */
 #include "query_bed.h"
 
 static struct bed bed;

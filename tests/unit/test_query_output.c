@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sheets and pages: whole files of the right kind, safe with any file name, also when pictures are gone. */
+/*
+ * Sheets and pages: whole files of the right kind, safe with any file name, also when pictures are
+ * gone.
+ */
 #include "query_bed.h"
 
 #include "core/memory.h"

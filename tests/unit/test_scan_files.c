@@ -97,6 +97,27 @@ static void rows_are_those_of_the_extractors(void)
     bed_close(&bed);
 }
 
+static void the_decoded_size_is_remembered(void)
+{
+    struct bed bed;
+    char value[16];
+
+    bed_open(&bed);
+    bed_image(&bed, "a.png", 1, "png");
+    bed_scan(&bed);
+    CHECK_OK(imgsim_catalog_get_setting(bed.catalog, "scan.min_side", value, sizeof(value)));
+    CHECK_TEXT(value, "256");
+    bed.options.min_side = 0;
+    bed_scan(&bed);
+    CHECK_OK(imgsim_catalog_get_setting(bed.catalog, "scan.min_side", value, sizeof(value)));
+    CHECK_TEXT(value, "256");
+    bed_image(&bed, "b.png", 2, "png");
+    bed_scan(&bed);
+    CHECK_OK(imgsim_catalog_get_setting(bed.catalog, "scan.min_side", value, sizeof(value)));
+    CHECK_TEXT(value, "0");
+    bed_close(&bed);
+}
+
 static void equal_files_are_two_images(void)
 {
     struct bed bed;
@@ -270,6 +291,7 @@ int main(void)
     what_may_not_be_read_is_failed_until_it_may();
     each_file_has_its_state_and_reason();
     rows_are_those_of_the_extractors();
+    the_decoded_size_is_remembered();
     equal_files_are_two_images();
     limits_are_kept_and_a_wider_one_is_noticed();
     names_of_any_bytes_are_kept();

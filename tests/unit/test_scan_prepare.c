@@ -37,7 +37,7 @@ static void rows_do_not_overlap_in_a_block(void)
 static void a_picture_is_read_hashed_and_extracted(void)
 {
     struct ims_file_buffer buffer = {0};
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_file prepared = {0};
     uint8_t hash[16];
     struct bed bed;
 
@@ -59,7 +59,7 @@ static void a_picture_is_read_hashed_and_extracted(void)
 static void what_is_no_image_is_not_read_through(void)
 {
     struct ims_file_buffer buffer = {0};
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_file prepared = {0};
     char *text = ims_calloc(1000000, 1);
     struct bed bed;
 
@@ -80,14 +80,14 @@ static void what_is_no_image_is_not_read_through(void)
 static void a_fifo_in_the_place_of_a_file_does_not_block(void)
 {
     struct ims_file_buffer buffer = {0};
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_file prepared = {0};
     struct bed bed;
 
     bed_open(&bed);
     CHECK(mkfifo(bed_path(&bed, "pipe"), 0666) == 0);
     CHECK_OK(ims_prepare_read(&settings, bed_path(&bed, "pipe"), &buffer, &prepared));
     CHECK_TEXT(prepared.reason, "not a regular file");
-    prepared = (struct ims_prepared){0};
+    prepared = (struct ims_prepared_file){0};
     CHECK_OK(ims_prepare_read(&settings, bed_path(&bed, "gone"), &buffer, &prepared));
     CHECK_EQUAL(prepared.state, IMGSIM_FILE_FAILED);
     CHECK(strncmp(prepared.reason, "unreadable", 10) == 0);
@@ -115,7 +115,7 @@ static void *touch_on_and_on(void *context)
 static void a_file_that_changes_all_the_time_is_failed(void)
 {
     struct ims_file_buffer buffer = {0};
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_file prepared = {0};
     const size_t size = 64u << 20;
     struct toucher toucher = {0};
     uint8_t *data = ims_calloc(size, 1);
@@ -140,7 +140,7 @@ static void a_file_that_changes_all_the_time_is_failed(void)
 
 static void reasons_are_one_short_line(void)
 {
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_file prepared = {0};
     char text[1000];
 
     memset(text, 'a', sizeof(text));

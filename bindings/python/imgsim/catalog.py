@@ -130,7 +130,8 @@ class Catalog:
                html=None):
         """The k images most like 1 to 5 others.
 
-        images: paths, bytes, H x W x 3 uint8 arrays, image ids (int), Image objects, or {feature: row}.
+        images: paths, bytes, H x W x 3 uint8 arrays, image ids (int), Image objects, or {feature: row}; weights: one each,
+        below 0 for what hits should not look like. negatives: more images, each with weight -0.5.
         by: {"embedding": 0.7, "color": 0.2} or text as for the command; metric: {"color": "chi-square"}, where a function
         (query, rows) -> distances will also do. fuse: "sum", "rrf" or a function(similarities) -> scores.
         combine: "mean", "rrf" or "best" over several images. search: "auto", "exact", "cascade" or "double".
@@ -195,7 +196,7 @@ class Catalog:
         for image, weight in zip(images, weights):
             self._add_image(query.handle, image, weight)
         for image in [negatives] if isinstance(negatives, (str, bytes, os.PathLike, int)) else negatives:
-            self._add_image(query.handle, image, -1.0)
+            self._add_image(query.handle, image, -0.5)
 
     def _add_image(self, query, image, weight):
         if isinstance(image, dict):

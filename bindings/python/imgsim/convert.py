@@ -183,7 +183,12 @@ def read_state_dict(path):
         with open(path, "rb") as file:
             start = file.read(4)
             file.seek(0)
-            state = read_zip(file) if start == b"PK\x03\x04" else read_legacy(file)
+            if start == b"PK\x03\x04":
+                state = read_zip(file)
+            elif start[:1] == pickle.PROTO:
+                state = read_legacy(file)
+            else:
+                raise Refused("not a PyTorch file")
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, struct.error, AttributeError, IndexError, KeyError,
             TypeError, ValueError, UnicodeDecodeError, MemoryError, RecursionError) as error:
         raise Refused("damaged, or not a PyTorch file (%s)" % error) from None
