@@ -77,7 +77,8 @@ imgsim_status ims_canvas_paste(
 /*
  * One line of text, any bytes (invalid UTF-8 shown replaced), shortened in the middle to fit
  * max_width. Its top left corner is x, y; pixel_height is the size of the font, a line is about
- * 1.2 times as high. Draws nothing where no font is installed; UNSUPPORTED without the image module.
+ * 1.2 times as high. Draws nothing where no font is installed; UNSUPPORTED without the image
+ * module.
  */
 imgsim_status ims_canvas_text(
     imgsim_image *canvas,

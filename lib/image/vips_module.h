@@ -36,7 +36,7 @@ struct ims_vips_image {
     uint32_t height;
     uint32_t frames;
     uint32_t orientation; /* 1 to 8, as in EXIF */
-    const void *profile;  /* embedded ICC profile; belongs to the image */
+    const void *profile;  /* embedded ICC profile; valid until the image is read */
     size_t profile_size;  /* 0: none */
 };
 
@@ -53,8 +53,8 @@ struct ims_vips_line {
 struct ims_vips_functions {
     uint32_t contract;
     /*
-     * Start libvips once per process, its warnings going to `write_log`, and register the calling thread.
-     * Comes before every other call; false when libvips cannot be started.
+     * Start libvips once per process, its warnings going to `write_log`, and register the calling
+     * thread. Comes before every other call; false when libvips cannot be started.
      */
     bool (*enter)(void (*write_log)(const char *text));
     /*
@@ -92,7 +92,7 @@ struct ims_vips_functions {
         uint8_t **out_data,
         size_t *out_size,
         struct ims_vips_error *error);
-    /* Any bytes; shortened in the middle to max_width. Nothing is drawn where no font is installed. */
+    /* Any bytes, shortened in the middle to max_width. Draws nothing where no font is installed. */
     void (*draw_line)(
         const char *text,
         uint32_t max_width,

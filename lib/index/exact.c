@@ -23,6 +23,8 @@
 #define PRODUCT_FROM 16
 /* Queries that walk over the rows together, so that a block of rows is read from memory once. */
 #define WALK_QUERIES 16
+/* Rows kept per row asked for, beyond a block, from which on a second look at them pays. */
+#define TIGHTEN_FROM 4
 /* Parts of the rows per thread, so that threads end together. */
 #define PARTS_PER_THREAD 4
 
@@ -134,6 +136,7 @@ struct round {
     size_t first;       /* query of the call */
     size_t query_count; /* in this round */
     struct ims_prepared *prepared;
+    bool by_products;
     size_t part_count; /* of the rows */
     size_t part_rows;
     struct collector *collectors; /* query_count x part_count */
@@ -252,6 +255,35 @@ done:
     return status;
 }
 
+/*
+ * Far from the origin, distances that follow from dot products are so uncertain that nearly all rows are kept. The kernels of
+ * differences are not, so they choose among those first.
+ */
+static imgsim_status tighten(const struct round *round, size_t query)
+{
+    const struct ims_search *search = round->search;
+    struct collector *kept = &round->collectors[query * round->part_count];
+    uint32_t slots[BLOCK_ROWS];
+    double lower[BLOCK_ROWS], upper[BLOCK_ROWS];
+    imgsim_status status = IMGSIM_OK;
+    struct collector chosen;
+
+    collector_init(&chosen, search->k);
+    for (size_t start = 0; start < kept->count && status == IMGSIM_OK; start += BLOCK_ROWS) {
+        const size_t left = kept->count - start;
+        const size_t count = left < BLOCK_ROWS ? left : BLOCK_ROWS;
+
+        for (size_t i = 0; i < count; i++)
+            slots[i] = kept->candidates[start + i].slot;
+        if ((status = ims_estimate_keys(
+                 search->index, &round->prepared[query], slots, count, lower, upper)) == IMGSIM_OK)
+            status = collect(&chosen, slots, count, lower, upper);
+    }
+    collector_clear(kept);
+    *kept = chosen;
+    return status;
+}
+
 /* Score what the parts of a query kept, sort, answer. */
 static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
 {
@@ -265,8 +297,11 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
     size_t room = 0;
 
     (void)worker;
-    /* The k-th smallest upper bound of all parts together. */
     collector_init(&all, round->search->k);
+    if (round->by_products && parts->count > TIGHTEN_FROM * round->search->k + BLOCK_ROWS &&
+        (status = tighten(round, query)) != IMGSIM_OK)
+        goto done;
+    /* The k-th smallest upper bound of all parts together. */
     for (size_t part = 0; part < round->part_count; part++) {
         for (size_t i = 0; i < parts[part].upper_count; i++)
             if (!push_upper(&all, parts[part].uppers[i])) {
@@ -358,7 +393,7 @@ static size_t query_size(const imgsim_index *index)
                                               : index->dimension * sizeof(float);
 }
 
-static imgsim_status run_round(struct round *round, bool by_products)
+static imgsim_status run_round(struct round *round)
 {
     imgsim_status status = IMGSIM_OK;
     const struct ims_search *search = round->search;
@@ -369,7 +404,7 @@ static imgsim_status run_round(struct round *round, bool by_products)
     for (size_t query = 0; query < round->query_count && status == IMGSIM_OK; query++)
         status = ims_prepare(index, queries + query * query_size(index), &round->prepared[query]);
     if (status == IMGSIM_OK)
-        status = by_products
+        status = round->by_products
                      ? walk_by_products(round)
                      : ims_pool_run(search->pool, groups * round->part_count, walk_part, round);
     if (status == IMGSIM_OK)
@@ -380,14 +415,14 @@ static imgsim_status run_round(struct round *round, bool by_products)
 }
 
 /* How many parts the rows are cut into: enough work for all threads when there are few queries. */
-static void choose_parts(struct round *round, size_t queries, bool by_products)
+static void choose_parts(struct round *round, size_t queries)
 {
     const size_t threads = ims_pool_threads(round->search->pool);
     const size_t total = round->search->index->rows.slot_count;
     const size_t groups = (queries + WALK_QUERIES - 1) / WALK_QUERIES;
     size_t parts = 1;
 
-    if (!by_products && threads > 1 && groups < PARTS_PER_THREAD * threads)
+    if (!round->by_products && threads > 1 && groups < PARTS_PER_THREAD * threads)
         parts = (PARTS_PER_THREAD * threads + groups - 1) / groups;
     round->part_rows = (total + parts - 1) / parts;
     round->part_rows = (round->part_rows + BLOCK_ROWS - 1) / BLOCK_ROWS * BLOCK_ROWS;
@@ -417,15 +452,15 @@ imgsim_status ims_exact_search(const struct ims_search *search)
     struct round round = {.search = search};
     const size_t queries =
         search->query_count < PRODUCT_QUERIES ? search->query_count : PRODUCT_QUERIES;
-    const bool by_products = products_pay(search, queries);
     size_t collectors;
 
     if (search->query_count == 0)
         return IMGSIM_OK;
-    if (needs_sums(search->index, by_products) &&
+    round.by_products = products_pay(search, queries);
+    if (needs_sums(search->index, round.by_products) &&
         (status = ims_index_sums(search->index, search->pool)) != IMGSIM_OK)
         return status;
-    choose_parts(&round, queries, by_products);
+    choose_parts(&round, queries);
     collectors = queries * round.part_count;
     round.prepared = ims_calloc(queries, sizeof(*round.prepared));
     round.collectors = ims_calloc(collectors, sizeof(*round.collectors));
@@ -440,7 +475,7 @@ imgsim_status ims_exact_search(const struct ims_search *search)
         round.query_count = left < queries ? left : queries;
         for (size_t i = 0; i < collectors; i++)
             collector_init(&round.collectors[i], search->k);
-        status = run_round(&round, by_products);
+        status = run_round(&round);
         for (size_t i = 0; i < collectors; i++)
             collector_clear(&round.collectors[i]);
     }

@@ -11,6 +11,8 @@
 
 #define EXPANDED 0x80000000u
 #define LINKS_MAX 256
+#define CACHE_LINE 64
+#define LINKS_PER_LINE (CACHE_LINE / sizeof(uint32_t))
 /* Searches this wide, or as wide as a part of the rows, compare with every row: that is faster, and exact. */
 #define WIDTH_MAX 4096
 #define ROWS_PER_WIDTH 8
@@ -133,7 +135,7 @@ static void forget_visits(struct ims_searcher *searcher)
 static size_t pool_insert(struct ims_searcher *searcher, size_t width, struct ims_hop hop)
 {
     struct ims_hop *pool = searcher->pool;
-    size_t low = 0, high = searcher->pool_count;
+    size_t low = 0, high = searcher->pool_count, last;
 
     if (high == width &&
         !(hop.distance < pool[high - 1].distance || (hop.distance == pool[high - 1].distance &&
@@ -148,11 +150,31 @@ static size_t pool_insert(struct ims_searcher *searcher, size_t width, struct im
         else
             high = middle;
     }
-    if (searcher->pool_count < width)
-        searcher->pool_count++;
-    memmove(pool + low + 1, pool + low, (searcher->pool_count - low - 1) * sizeof(*pool));
+    last = searcher->pool_count < width ? searcher->pool_count++ : width - 1;
+    if (low < last)
+        memmove(pool + low + 1, pool + low, (last - low) * sizeof(*pool));
     pool[low] = hop;
     return low;
+}
+
+static inline void prefetch_links(const struct ims_graph *graph, uint32_t node)
+{
+    const uint32_t *links = graph->links + (size_t)node * 2 * graph->max_links;
+
+    for (uint32_t i = 0; i < 2 * graph->max_links; i += LINKS_PER_LINE)
+        __builtin_prefetch(links + i);
+}
+
+/* The beginning of what a node's distance is computed from; the rest is asked for when it comes to that. */
+static inline void prefetch_node(const struct ims_graph *graph, uint32_t node)
+{
+    if (graph->code == IMS_CODE_BYTES) {
+        const uint8_t *code = graph->codes + (size_t)node * ims_graph_code_stride(graph);
+
+        __builtin_prefetch(code);
+        __builtin_prefetch(code + CACHE_LINE);
+    }
+    __builtin_prefetch(&graph->factors[node]);
 }
 
 /* Links of a node that were not met before. */
@@ -168,8 +190,10 @@ static size_t new_links(
     size_t count = 0;
 
     for (uint32_t i = 0; i < most && links[i] != IMS_NO_NODE; i++)
-        if (visit(searcher, links[i]))
+        if (visit(searcher, links[i])) {
+            prefetch_node(graph, links[i]);
             out[count++] = links[i];
+        }
     return count;
 }
 
@@ -203,21 +227,20 @@ void ims_graph_search_layer(
         count = new_links(graph, searcher, pool[next].node, level, found);
         pool[next].node |= EXPANDED;
         nearest = ++next;
+        /* What may be followed next: the next in the list, or what is put before it. */
+        if (nearest < searcher->pool_count)
+            prefetch_links(graph, pool[nearest].node & ~EXPANDED);
         ims_target_distances(index, graph, &searcher->target, found, count, distances);
         for (size_t i = 0; i < count; i++) {
             const size_t place =
                 pool_insert(searcher, width, (struct ims_hop){distances[i], found[i]});
 
-            nearest = place < nearest ? place : nearest;
+            if (place <= nearest && place < width) {
+                nearest = place;
+                prefetch_links(graph, found[i]);
+            }
         }
         next = nearest;
-        if (level == 0 && next < searcher->pool_count) {
-            const uint32_t *links =
-                graph->links + (size_t)(pool[next].node & ~EXPANDED) * 2 * graph->max_links;
-
-            for (uint32_t i = 0; i < 2 * graph->max_links; i += 16)
-                __builtin_prefetch(links + i);
-        }
     }
     for (size_t i = 0; i < searcher->pool_count; i++)
         pool[i].node &= ~EXPANDED;

@@ -44,7 +44,10 @@ struct ims_kernels {
     /* sum a_i b_i, unsigned times signed bytes, exact for up to 65536 values; the other takes four rows. */
     int32_t (*dot_u8i8)(const uint8_t *a, const int8_t *b, size_t count);
     void (*dot_u8i8_four)(
-        const uint8_t *const rows[4], const int8_t *b, size_t count, int32_t out[4]);
+        const uint8_t *const rows[4],
+        const int8_t *b,
+        size_t count,
+        int32_t out[4]);
     /*
      * Sparse row against a dense query: over the row's entries e with bin c = bins[e] and value v = counts[e] * scale,
      *   intersection: sum min(query[c], v);  sqrt_dot: sum sqrt(query[c] * v);

@@ -63,7 +63,7 @@ for host in "$work/host_c" "$work/host_cpp" "$work/project/build/host_c" "$work/
     "$host"
     ldd "$host" >"$work/ldd"
     grep -q "=> $libdir/libimgsim.so.0" "$work/ldd" || { echo "$host does not load the installed library"; exit 1; }
-    if grep -E 'torch|c10' "$work/ldd"; then echo "$host loads libtorch"; exit 1; fi
+    if grep -E 'libtorch|libc10' "$work/ldd"; then echo "$host loads libtorch"; exit 1; fi
 done
 ldd "$work/host_c" >"$work/ldd"
 if grep -q 'libstdc++' "$work/ldd"; then echo "a C host loads the C++ runtime"; exit 1; fi

@@ -18,7 +18,7 @@ diff "$work/map" "$work/exported" >"$work/diff" || {
 diff "$work/map" "$work/headers" >"$work/diff" || {
     echo "lib/imgsim.map (<) and the headers (>) differ:"; cat "$work/diff"; status=1; }
 objdump -p "$LIBRARY" | grep -q 'SONAME *libimgsim.so.0$' || { echo "the soname is not libimgsim.so.0"; status=1; }
-if objdump -p "$LIBRARY" | grep -E 'NEEDED.*(torch|stdc\+\+|c10)'; then
+if objdump -p "$LIBRARY" | grep -E 'NEEDED.*(libtorch|libstdc\+\+|libc10|libvips|libglib)'; then
     echo "the library needs libtorch or the C++ runtime"; status=1
 fi
 echo "$(wc -l <"$work/exported") symbols"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-ims_test(test_core_status test_core_status.c core)
+ims_test(test_core_status test_core_status.c core LABELS threads)
 ims_test(test_core_memory test_core_memory.c core)
 ims_test(test_core_options test_core_options.c core)
-ims_test(test_core_threads test_core_threads.c core)
+ims_test(test_core_threads test_core_threads.c core LABELS threads)
 ims_test(test_core_rng test_core_rng.c core)
 ims_test(test_core_bitset test_core_bitset.c core)
 ims_test(test_core_topk test_core_topk.c core)

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROWS 1100
-#define QUERIES 20
+#define ROWS 1400
+#define QUERIES 24
 #define DIMENSION 48
 
 static float rows[ROWS * DIMENSION];

@@ -36,8 +36,8 @@ static void names_go_both_ways(void)
     CHECK_OK(imgsim_metric_from_name("ip", &metric));
     CHECK_EQUAL(metric, IMGSIM_METRIC_INNER_PRODUCT);
     CHECK(imgsim_metric_name(0) == NULL && imgsim_metric_name(99) == NULL);
-    CHECK_FAILS(imgsim_metric_from_name("cosin", &metric), IMGSIM_ERROR_INVALID_ARGUMENT,
-                "bhattacharyya");
+    CHECK_FAILS(
+        imgsim_metric_from_name("cosin", &metric), IMGSIM_ERROR_INVALID_ARGUMENT, "bhattacharyya");
     CHECK_FAILS(imgsim_metric_from_name(NULL, &metric), IMGSIM_ERROR_INVALID_ARGUMENT, "NULL");
 }
 
@@ -65,10 +65,12 @@ static void histogram_metrics_follow_opencv(void)
 
     CHECK_NEAR(compare(IMGSIM_METRIC_CHI_SQUARE, a, b, 4), 1 + 3, 0);
     CHECK_NEAR(compare(IMGSIM_METRIC_INTERSECTION, a, b, 4), 5, 0);
-    CHECK_NEAR(compare(IMGSIM_METRIC_CORRELATION, a, b, 4),
-               (18 - 8 * 7 / 4.0) / sqrt((26 - 64 / 4.0) * (21 - 49 / 4.0)), 1e-15);
-    CHECK_NEAR(compare(IMGSIM_METRIC_BHATTACHARYYA, a, b, 4), sqrt(1 - (sqrt(2) + 4) / sqrt(8 * 7)),
-               1e-15);
+    CHECK_NEAR(
+        compare(IMGSIM_METRIC_CORRELATION, a, b, 4),
+        (18 - 8 * 7 / 4.0) / sqrt((26 - 64 / 4.0) * (21 - 49 / 4.0)), 1e-15);
+    CHECK_NEAR(
+        compare(IMGSIM_METRIC_BHATTACHARYYA, a, b, 4), sqrt(1 - (sqrt(2) + 4) / sqrt(8 * 7)),
+        1e-15);
     CHECK_NEAR(compare(IMGSIM_METRIC_CORRELATION, a, flat, 4), 1, 0);
     CHECK_NEAR(compare(IMGSIM_METRIC_BHATTACHARYYA, a, empty, 4), 1, 0);
     CHECK_NEAR(compare(IMGSIM_METRIC_BHATTACHARYYA, a, a, 4), 0, 1e-7);
@@ -126,10 +128,12 @@ static void similarities_stay_between_0_and_1(void)
     CHECK_NEAR(similarity, 0.5, 0);
     CHECK_OK(imgsim_metric_similarity(IMGSIM_METRIC_BHATTACHARYYA, 0, 0.25, &similarity));
     CHECK_NEAR(similarity, 0.75, 0);
-    CHECK_FAILS(imgsim_metric_similarity(IMGSIM_METRIC_L2, 0, NAN, &similarity),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "number");
-    CHECK_FAILS(imgsim_metric_similarity(0, 0, 1, &similarity), IMGSIM_ERROR_INVALID_ARGUMENT,
-                "unknown metric");
+    CHECK_FAILS(
+        imgsim_metric_similarity(IMGSIM_METRIC_L2, 0, NAN, &similarity),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "number");
+    CHECK_FAILS(
+        imgsim_metric_similarity(0, 0, 1, &similarity), IMGSIM_ERROR_INVALID_ARGUMENT,
+        "unknown metric");
     for (int32_t metric = IMGSIM_METRIC_COSINE; metric <= IMGSIM_METRIC_JACCARD; metric++)
         CHECK_NEAR(ims_metric_value(metric, ims_metric_distance(metric, 0.375)), 0.375, 1e-15);
 }
@@ -139,20 +143,26 @@ static void wrong_arguments_are_refused(void)
     const float a[8] = {0};
     double value;
 
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_FLOAT32, NULL, a, 8, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "NULL");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_FLOAT32, a, a, 0, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "dimension");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_BITS, a, a, 8, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "l2");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_COSINE, IMGSIM_ROW_UINT32, a, a, 8, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "cosine");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_HAMMING, IMGSIM_ROW_BITS, a, a, 12, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "multiple of 8");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_MAHALANOBIS, IMGSIM_ROW_FLOAT32, a, a, 8, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "metric");
-    CHECK_FAILS(imgsim_compare(IMGSIM_METRIC_L2, 77, a, a, 8, &value),
-                IMGSIM_ERROR_INVALID_ARGUMENT, "77");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_FLOAT32, NULL, a, 8, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "NULL");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_FLOAT32, a, a, 0, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "dimension");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_L2, IMGSIM_ROW_BITS, a, a, 8, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "l2");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_COSINE, IMGSIM_ROW_UINT32, a, a, 8, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "cosine");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_HAMMING, IMGSIM_ROW_BITS, a, a, 12, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "multiple of 8");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_MAHALANOBIS, IMGSIM_ROW_FLOAT32, a, a, 8, &value),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "metric");
+    CHECK_FAILS(
+        imgsim_compare(IMGSIM_METRIC_L2, 77, a, a, 8, &value), IMGSIM_ERROR_INVALID_ARGUMENT, "77");
 }
 
 int main(void)
