@@ -135,7 +135,7 @@ struct round {
     const struct ims_search *search;
     size_t first;       /* query of the call */
     size_t query_count; /* in this round */
-    struct ims_prepared *prepared;
+    struct ims_prepared_query *prepared;
     bool by_products;
     size_t part_count; /* of the rows */
     size_t part_rows;
@@ -410,7 +410,7 @@ static imgsim_status run_round(struct round *round)
     if (status == IMGSIM_OK)
         status = ims_pool_run(search->pool, round->query_count, finish_query, round);
     for (size_t query = 0; query < round->query_count; query++)
-        ims_prepared_clear(&round->prepared[query]);
+        ims_prepared_query_clear(&round->prepared[query]);
     return status;
 }
 

@@ -25,7 +25,7 @@ static int32_t row_metric(const imgsim_index *index)
 }
 
 /* The query as the float kernels want it: of length 1 for cosine, without next-to-empty bins for chi-square. */
-static void fill_scan(const imgsim_index *index, const float *row, struct ims_prepared *prepared)
+static void fill_scan(const imgsim_index *index, const float *row, struct ims_prepared_query *prepared)
 {
     const int32_t metric = index->metric;
 
@@ -40,7 +40,7 @@ static void fill_scan(const imgsim_index *index, const float *row, struct ims_pr
 }
 
 imgsim_status
-ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared *prepared)
+ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared_query *prepared)
 {
     const bool sparse = index->rows.form == IMS_ROWS_SPARSE;
     const size_t count = sparse ? SPARSE_BINS : index->dimension;
@@ -52,7 +52,7 @@ ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared *p
         return IMGSIM_OK;
     if ((prepared->scan = ims_calloc(count, sizeof(float))) == NULL ||
         (sparse && (prepared->dense = ims_calloc(index->dimension, sizeof(float))) == NULL)) {
-        ims_prepared_clear(prepared);
+        ims_prepared_query_clear(prepared);
         return ims_fail_memory(count * sizeof(float));
     }
     if (callback)
@@ -65,7 +65,7 @@ ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared *p
     return IMGSIM_OK;
 }
 
-void ims_prepared_clear(struct ims_prepared *prepared)
+void ims_prepared_query_clear(struct ims_prepared_query *prepared)
 {
     ims_free(prepared->scan);
     ims_free(prepared->dense);
@@ -78,7 +78,7 @@ void ims_prepared_clear(struct ims_prepared *prepared)
 /* Cosine from the sums that are known of both rows. */
 static double exact_cosine(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const float *row,
     uint32_t slot)
 {
@@ -87,7 +87,7 @@ static double exact_cosine(
         index->rows.sums[slot].squared);
 }
 
-double ims_exact_value(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot)
+double ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
 {
     const int32_t metric = row_metric(index);
     const void *row;
@@ -108,7 +108,7 @@ double ims_exact_value(const imgsim_index *index, const struct ims_prepared *que
     return ims_metric_compare(metric, IMGSIM_ROW_FLOAT32, query->row, row, index->dimension);
 }
 
-double ims_exact_key(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot)
+double ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
 {
     switch (row_metric(index)) {
     case IMGSIM_METRIC_L2:
@@ -151,7 +151,7 @@ static double row_squared(const imgsim_index *index, uint32_t slot)
 
 static void exact_bounds(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     uint32_t slot,
     double *lower,
     double *upper)
@@ -162,7 +162,7 @@ static void exact_bounds(
 /* Pearson's r from a dot product, OpenCV's rule for constant histograms left to the exact path. */
 static void correlation_bounds(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     uint32_t slot,
     double dot,
     double relative,
@@ -190,7 +190,7 @@ static void correlation_bounds(
 
 void ims_estimate_from_dots(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     const float *raw,
     size_t count,
@@ -234,7 +234,7 @@ void ims_estimate_from_dots(
 /* Bounds of sums of terms that are not negative: their error is relative to the sum itself. */
 static void bounds_from_sums(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     const float *raw,
     size_t count,
@@ -313,7 +313,7 @@ static pair_kernel dense_kernel(int32_t metric, four_kernel *four)
 
 static void dense_scores(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     float *raw)
@@ -338,7 +338,7 @@ static void dense_scores(
 
 static void bit_keys(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     double *keys)
@@ -382,7 +382,7 @@ static void callback_row(const imgsim_index *index, uint32_t slot, uint8_t *out)
 
 static imgsim_status callback_keys(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     double *keys)
@@ -429,7 +429,7 @@ bool ims_estimates_are_keys(const imgsim_index *index)
 
 imgsim_status ims_estimate_keys(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     double *lower,

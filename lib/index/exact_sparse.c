@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* Sum of the query's values that chi-square counts; the others were set to 0. */
-static double counted_sum(const imgsim_index *index, const struct ims_prepared *query)
+static double counted_sum(const imgsim_index *index, const struct ims_prepared_query *query)
 {
     double sum = 0;
 
@@ -23,7 +23,7 @@ static double counted_sum(const imgsim_index *index, const struct ims_prepared *
  */
 void ims_sparse_scores(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     float *raw)

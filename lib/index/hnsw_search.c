@@ -317,7 +317,7 @@ static imgsim_status collect_rows(
 /* The nearest of some rows: floats choose them, double precision orders them. */
 static imgsim_status score_rows(
     const struct ims_search *search,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_query *prepared,
     const uint32_t *slots,
     size_t count,
     size_t query)
@@ -379,7 +379,7 @@ static imgsim_status search_one(void *context, size_t query, uint32_t worker)
     const size_t wanted =
         2 * search->k > search->k + EXTRA_ROWS ? 2 * search->k : search->k + EXTRA_ROWS;
     struct ims_searcher *searcher = NULL;
-    struct ims_prepared prepared = {0};
+    struct ims_prepared_query prepared = {0};
     imgsim_status status;
     uint32_t *slots = NULL;
     size_t count = 0;
@@ -404,7 +404,7 @@ static imgsim_status search_one(void *context, size_t query, uint32_t worker)
 done:
     ims_free(slots);
     ims_searcher_give(graph, searcher);
-    ims_prepared_clear(&prepared);
+    ims_prepared_query_clear(&prepared);
     return status;
 }
 

@@ -143,7 +143,7 @@ static bool form_fits(int32_t metric, uint32_t form)
 static imgsim_status read_header(imgsim_index *index, struct index_header *out)
 {
     imgsim_status status;
-    const struct index_header *header;
+    const struct index_header *header = NULL;
 
     if ((status = fixed_section(index, "head", 1, sizeof(*header), &header)) != IMGSIM_OK)
         return status;
@@ -189,7 +189,7 @@ static imgsim_status read_free_slots(imgsim_index *index, const struct index_hea
     struct ims_rows *rows = &index->rows;
     struct ims_bitset met = {0};
     imgsim_status status;
-    const uint32_t *slots;
+    const uint32_t *slots = NULL;
 
     if ((status = fixed_section(index, "free", header->free_count, sizeof(*slots), &slots)) !=
         IMGSIM_OK)
@@ -243,7 +243,7 @@ static imgsim_status read_factor(imgsim_index *index)
 {
     const size_t entries = (size_t)index->dimension * index->dimension;
     imgsim_status status;
-    const float *factor;
+    const float *factor = NULL;
 
     if (index->metric != IMGSIM_METRIC_MAHALANOBIS)
         return IMGSIM_OK;

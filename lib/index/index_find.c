@@ -176,7 +176,7 @@ static imgsim_status prepare_values(
     const void *query,
     struct ims_pool *pool,
     float **changed,
-    struct ims_prepared *prepared)
+    struct ims_prepared_query *prepared)
 {
     imgsim_status status;
 
@@ -197,7 +197,7 @@ static imgsim_status prepare_values(
 /* Values of some slots; of the host's metric, its distances. */
 static imgsim_status slot_values(
     const imgsim_index *index,
-    const struct ims_prepared *prepared,
+    const struct ims_prepared_query *prepared,
     const uint32_t *slots,
     size_t count,
     double *out)
@@ -225,7 +225,7 @@ imgsim_status ims_index_values(
     double *out_values)
 {
     imgsim_status status;
-    struct ims_prepared prepared;
+    struct ims_prepared_query prepared;
     float *changed;
 
     if ((status = prepare_values(index, query, NULL, &changed, &prepared)) != IMGSIM_OK)
@@ -241,7 +241,7 @@ imgsim_status ims_index_values(
     }
 
 done:
-    ims_prepared_clear(&prepared);
+    ims_prepared_query_clear(&prepared);
     ims_free(changed);
     return status;
 }
@@ -261,7 +261,7 @@ static imgsim_status values_block(void *context, size_t item, uint32_t worker)
     const struct ims_rows *rows = &work->index->rows;
     uint32_t slots[VALUES_BLOCK];
     double values[VALUES_BLOCK];
-    struct ims_prepared prepared;
+    struct ims_prepared_query prepared;
     imgsim_status status;
     size_t count = 0;
 
@@ -278,7 +278,7 @@ static imgsim_status values_block(void *context, size_t item, uint32_t worker)
         status = slot_values(work->index, &prepared, slots, count, values);
         for (size_t i = 0; i < count && status == IMGSIM_OK; i++)
             work->out[ims_rows_id(rows, slots[i])] = values[i];
-        ims_prepared_clear(&prepared);
+        ims_prepared_query_clear(&prepared);
     }
     return status;
 }

@@ -98,7 +98,7 @@ imgsim_status ims_index_transform(
 /* ---- exact_score.c ---- */
 
 /* A query made ready for scoring. */
-struct ims_prepared {
+struct ims_prepared_query {
     const void *row; /* as rows are kept: after R for Mahalanobis */
     float *scan;     /* what the float kernels get; NULL where that is `row` */
     double sum;      /* of values, squares */
@@ -109,23 +109,23 @@ struct ims_prepared {
 
 /* Callers of these may come from several threads, each with its own `prepared`. */
 imgsim_status
-ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared *prepared);
-void ims_prepared_clear(struct ims_prepared *prepared);
+ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared_query *prepared);
+void ims_prepared_query_clear(struct ims_prepared_query *prepared);
 
 /*
  * The number rows are ordered by, in double precision and the same on every processor: the metric's distance, but 1 - cosine
  * for angular.
  */
-double ims_exact_key(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot);
+double ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
 /* The metric's value, the same way. */
-double ims_exact_value(const imgsim_index *index, const struct ims_prepared *query, uint32_t slot);
+double ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
 /* Distance to answer with, from the key. */
 double ims_key_distance(int32_t metric, double key);
 
 /* Bounds of the keys of `count` rows from float arithmetic: lower[i] <= ims_exact_key() <= upper[i]. */
 imgsim_status ims_estimate_keys(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     double *lower,
@@ -133,7 +133,7 @@ imgsim_status ims_estimate_keys(
 /* The same from dot products that are known already; raw[i] belongs to slots[i]. */
 void ims_estimate_from_dots(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     const float *raw,
     size_t count,
@@ -151,7 +151,7 @@ imgsim_status ims_index_sums(const imgsim_index *index, struct ims_pool *pool);
 /* Float estimate of what the metric sums up over a sparse row's entries, and the terms of the rest. */
 void ims_sparse_scores(
     const imgsim_index *index,
-    const struct ims_prepared *query,
+    const struct ims_prepared_query *query,
     const uint32_t *slots,
     size_t count,
     float *raw);
