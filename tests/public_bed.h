@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BED_WIDTH 48u
-#define BED_HEIGHT 40u
+#define BED_WIDTH 36u
+#define BED_HEIGHT 30u
 #define BED_PIXELS (BED_WIDTH * BED_HEIGHT * 3)
 #define BED_FAMILIES 5
 /* Tiles of the host's extractor, 4 x 4 of three colours: one embedding. */
@@ -36,13 +36,13 @@ struct public_bed {
 static inline void bed_pixels(unsigned family, unsigned number, uint8_t *pixels)
 {
     static const uint8_t grounds[BED_FAMILIES][3] = {
-        {200, 40, 30}, {30, 160, 60}, {40, 70, 210}, {220, 200, 60}, {90, 90, 90}};
+        {200, 40, 30}, {30, 160, 60}, {40, 70, 210}, {220, 200, 60}, {30, 210, 220}};
     const uint8_t *ground = grounds[family % BED_FAMILIES];
-    unsigned left = 4 + number * 5 % 23, top = 3 + number * 7 % 19;
+    unsigned left = 3 + number * 5 % 19, top = 2 + number * 7 % 17;
 
     for (unsigned y = 0; y < BED_HEIGHT; y++)
         for (unsigned x = 0; x < BED_WIDTH; x++, pixels += 3) {
-            int inside = x >= left && x < left + 14 && y >= top && y < top + 12;
+            int inside = x >= left && x < left + 11 && y >= top && y < top + 9;
             int striped = (x + (family + 1) * y + number) % (6 + family) < 2;
 
             for (unsigned c = 0; c < 3; c++)

@@ -135,7 +135,7 @@ typedef struct imgsim_progress {
 } imgsim_progress;
 
 /**
- * Told about progress every 100 ms or so, from the thread that made the call. Non-zero stops the
+ * Told about progress every 50 ms or so, from the thread that made the call. Non-zero stops the
  * operation: it returns IMGSIM_ERROR_CANCELLED and keeps what is finished. Since 0.1.
  */
 typedef int32_t (*imgsim_progress_callback)(const imgsim_progress *progress, void *user_data);

@@ -9,7 +9,7 @@
  * Seconds between two calls of the host, between two samples of the rate, and over which the rate
  * is smoothed.
  */
-#define CALL_INTERVAL 0.1
+#define CALL_INTERVAL 0.05
 #define SAMPLE_INTERVAL 0.5
 #define RATE_WINDOW 4.0
 

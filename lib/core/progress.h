@@ -30,7 +30,7 @@ void ims_meter_start(struct ims_meter *meter, imgsim_progress_callback callback,
 /* Begin a phase: counters to zero. `name` is a constant. */
 void ims_meter_phase(struct ims_meter *meter, const char *name, uint64_t total);
 /*
- * From the caller's thread, often: calls the callback when 100 ms have passed (or `force`). Returns
+ * From the caller's thread, often: calls the callback when 50 ms have passed (or `force`). Returns
  * CANCELLED with a text once the host has asked to stop.
  */
 imgsim_status ims_meter_tick(struct ims_meter *meter, bool force);

@@ -206,8 +206,10 @@ void ims_target_from_node(
 static inline float
 byte_distance(const struct ims_target *target, struct ims_factor node, int32_t dot)
 {
-    return target->base + node.offset -
-           target->factor * node.scale * (float)(dot - 128 * target->code_sum);
+    /* Unsigned: a file opened without its checksums may say any sum. */
+    const uint32_t centred = (uint32_t)dot - UINT32_C(128) * (uint32_t)target->code_sum;
+
+    return target->base + node.offset - target->factor * node.scale * (float)(int32_t)centred;
 }
 
 static inline void prefetch_code(const uint8_t *code, size_t stride)

@@ -283,10 +283,11 @@ void ims_graph_discard(struct ims_graph *graph, uint32_t node)
 
 bool ims_graph_remove(struct ims_graph *graph, uint32_t slot)
 {
-    const uint32_t node = graph->slot_node[slot];
+    uint32_t node;
     uint32_t *link;
 
-    if (node == IMS_NO_NODE)
+    /* A row that was put while there was no memory to link it is not known here. */
+    if (slot >= graph->slot_count || (node = graph->slot_node[slot]) == IMS_NO_NODE)
         return false;
     for (link = &graph->first[node]; *link != slot; link = &graph->next[*link])
         ;

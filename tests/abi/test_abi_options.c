@@ -63,8 +63,10 @@ static void check_newer_caller(size_t i, const uint8_t *defaults)
 
     memset(memory, 0xaa, sizeof(memory));
     CHECK_OK(structs[i].init(memory, size));
-    CHECK(memcmp(memory + sizeof(size_t), defaults + sizeof(size_t),
-                 structs[i].size - sizeof(size_t)) == 0);
+    CHECK(
+        memcmp(
+            memory + sizeof(size_t), defaults + sizeof(size_t), structs[i].size - sizeof(size_t)) ==
+        0);
     for (size_t byte = structs[i].size; byte < size; byte++)
         CHECK_EQUAL(memory[byte], 0);
 }
@@ -80,16 +82,17 @@ static void check_reading(void)
     imgsim_projector *projector = NULL;
 
     memset(&forgotten, 0, sizeof(forgotten));
-    CHECK_FAILS(imgsim_projector_new(4, 2, &forgotten, &projector), IMGSIM_ERROR_INVALID_ARGUMENT,
-                "init");
+    CHECK_FAILS(
+        imgsim_projector_new(4, 2, &forgotten, &projector), IMGSIM_ERROR_INVALID_ARGUMENT, "init");
 
     memset(&newer, 0, sizeof(newer));
     CHECK_OK(imgsim_projector_options_init(&newer.options, sizeof(newer)));
     CHECK_OK(imgsim_projector_new(4, 2, &newer.options, &projector));
     imgsim_projector_free(projector);
     newer.later = 1;
-    CHECK_FAILS(imgsim_projector_new(4, 2, &newer.options, &projector), IMGSIM_ERROR_UNSUPPORTED,
-                "library");
+    CHECK_FAILS(
+        imgsim_projector_new(4, 2, &newer.options, &projector), IMGSIM_ERROR_UNSUPPORTED,
+        "library");
     CHECK(projector == NULL);
 }
 

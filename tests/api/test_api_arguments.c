@@ -256,6 +256,7 @@ static void projectors_and_indexes(void)
     REFUSED(imgsim_index_remove(index, NULL, 1, NULL));
     REFUSED(imgsim_index_set_note(index, NULL));
     REFUSED(imgsim_index_save(index, NULL));
+    imgsim_index_free(index);
     REFUSED(imgsim_index_open(NULL, 1, &index));
     REFUSED(imgsim_index_kind_from_name(NULL, &number));
     REFUSED(imgsim_metric_from_name(NULL, &number));

@@ -2,7 +2,8 @@
 /* Images, extractors, projectors and indexes without a catalog, through the public API alone. */
 #include "public_bed.h"
 
-#define ROWS 300u
+/* More than an HNSW index compares directly. */
+#define ROWS 1200u
 #define VALUES 8u
 
 static float rows[ROWS * VALUES];
@@ -150,8 +151,9 @@ static imgsim_index *new_index(int32_t kind, int32_t metric, uint32_t dimension)
 static void check_index(int32_t kind, const char *path)
 {
     imgsim_index *index = new_index(kind, IMGSIM_METRIC_L2, VALUES), *opened = NULL;
-    int64_t ids[ROWS * 3], again[ROWS * 3], removed = 7;
-    float distances[ROWS * 3], same[ROWS * 3];
+    static int64_t ids[ROWS * 3], again[ROWS * 3];
+    static float distances[ROWS * 3], same[ROWS * 3];
+    int64_t removed = 7;
     imgsim_search_options options;
     uint8_t filter[2] = {0x10, 0};
     size_t count = 0;

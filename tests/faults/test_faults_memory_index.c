@@ -9,9 +9,12 @@
 
 #include "core/rng.h"
 
-#define FIRST 60u
+/* More than an HNSW index compares directly, so that there is a graph. */
+#define FIRST 1040u
+/* Rows that are asked for. */
+#define ASKED 50u
 #define SECOND 40u
-#define VALUES 6u
+#define VALUES 4u
 #define K 4u
 
 static float rows[(FIRST + SECOND) * VALUES];
@@ -36,11 +39,11 @@ static void make_index(void)
 /* The first rows must all find themselves. */
 static void check_first_rows(const imgsim_index *index)
 {
-    int64_t ids[FIRST * K];
-    float distances[FIRST * K];
+    int64_t ids[ASKED * K];
+    float distances[ASKED * K];
 
-    CHECK_OK(imgsim_index_search(index, rows, FIRST, K, NULL, ids, distances));
-    for (int64_t i = 0; i < FIRST; i++)
+    CHECK_OK(imgsim_index_search(index, rows, ASKED, K, NULL, ids, distances));
+    for (int64_t i = 0; i < ASKED; i++)
         CHECK(ids[i * K] == i && distances[i * K] == 0);
 }
 
@@ -65,7 +68,7 @@ static size_t removed;
 
 static imgsim_status remove_once(void)
 {
-    static const int64_t ids[3] = {FIRST + 1, FIRST + 5, 999};
+    static const int64_t ids[3] = {FIRST + 1, FIRST + 5, 99999};
 
     removed = 0;
     return imgsim_index_remove(index_handle, ids, 3, &removed);
@@ -86,15 +89,15 @@ static imgsim_status use_once(void)
 {
     imgsim_index *opened = NULL;
     imgsim_status status;
-    int64_t ids[FIRST * K];
-    float distances[FIRST * K];
+    int64_t ids[ASKED * K];
+    float distances[ASKED * K];
 
-    if ((status = imgsim_index_search(index_handle, rows, FIRST, K, NULL, ids, distances)) !=
+    if ((status = imgsim_index_search(index_handle, rows, ASKED, K, NULL, ids, distances)) !=
             IMGSIM_OK ||
         (status = imgsim_index_set_note(index_handle, "a note")) != IMGSIM_OK ||
         (status = imgsim_index_save(index_handle, path)) != IMGSIM_OK ||
         (status = imgsim_index_open(path, 1, &opened)) != IMGSIM_OK ||
-        (status = imgsim_index_search(opened, rows, FIRST, K, NULL, ids, distances)) != IMGSIM_OK ||
+        (status = imgsim_index_search(opened, rows, ASKED, K, NULL, ids, distances)) != IMGSIM_OK ||
         (status = imgsim_index_add(opened, rows + FIRST * VALUES, 1, NULL)) != IMGSIM_OK)
         goto done;
 

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     (void)mkdir(argv[1], 0777);
     make_collection(argv[1]);
     for (size_t i = 0; i < RELEASE_INDEXES; i++) {
-        imgsim_index *index = release_make_index(&release_indexes[i]);
+        imgsim_index *index = release_make_index(&release_indexes[i], release_indexes[i].kind);
 
         snprintf(path, sizeof(path), "%s/%s", argv[1], release_indexes[i].name);
         CHECK_OK(imgsim_index_save(index, path));

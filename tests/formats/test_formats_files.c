@@ -15,53 +15,57 @@ static const char *data_path(const char *version, const char *name)
     return path;
 }
 
-/* Both answer alike; an old graph is not the one built today, but has the same nearest rows. */
-static void check_answers(const imgsim_index *old, const imgsim_index *fresh)
+/*
+ * Both answer alike: the old one, whose graph is not the one built today, and an exact one made today. Of a graph's answers one
+ * in fifty may be another.
+ */
+static void check_answers(const imgsim_index *old, const imgsim_index *exact, size_t row_count)
 {
-    int64_t ids[RELEASE_ROWS * K], expected[RELEASE_ROWS * K];
-    float distances[RELEASE_ROWS * K], wanted[RELEASE_ROWS * K];
+    static int64_t ids[RELEASE_ROWS * K], expected[RELEASE_ROWS * K];
+    static float distances[RELEASE_ROWS * K], wanted[RELEASE_ROWS * K];
+    size_t misses = 0;
 
-    release_search(old, rows, RELEASE_ROWS, K, ids, distances);
-    release_search(fresh, rows, RELEASE_ROWS, K, expected, wanted);
-    for (size_t i = 0; i < RELEASE_ROWS * K; i++) {
+    release_search(old, rows, row_count, K, ids, distances);
+    release_search(exact, rows, row_count, K, expected, wanted);
+    for (size_t i = 0; i < row_count * K; i++) {
         CHECK(ids[i] >= 0 && ids[i] != RELEASE_REMOVED);
-        CHECK_NEAR(distances[i], wanted[i], 1e-4 * (1 + fabs((double)wanted[i])));
+        misses += !(fabs((double)distances[i] - wanted[i]) <= 1e-4 * (1 + fabs((double)wanted[i])));
     }
+    CHECK(misses <= (imgsim_index_get_kind(old) == IMGSIM_INDEX_HNSW ? row_count * K / 50 : 0));
 }
 
 static void check_index(const char *version, const struct release_index *release)
 {
-    imgsim_index *old = NULL, *again = NULL, *fresh = release_make_index(release);
-    int64_t id = 1000, found[1];
+    imgsim_index *old = NULL, *again = NULL, *exact;
+    int64_t id = 100000, found[1];
     char path[700];
     float distance;
 
+    exact = release_make_index(release, IMGSIM_INDEX_EXACT);
     CHECK_OK(imgsim_index_open(data_path(version, release->name), 1, &old));
     CHECK_EQUAL(imgsim_index_get_kind(old), release->kind);
     CHECK_EQUAL(imgsim_index_get_metric(old), release->metric);
     CHECK_EQUAL(imgsim_index_get_dimension(old), release_dimension(release));
-    CHECK_EQUAL(imgsim_index_get_count(old), RELEASE_ROWS - 1);
+    CHECK_EQUAL(imgsim_index_get_count(old), release_row_count(release) - 1);
     CHECK_TEXT(imgsim_index_get_note(old), RELEASE_NOTE);
-    check_answers(old, fresh);
+    check_answers(old, exact, release_row_count(release));
 
-    /* Ids are not given out again, so the next one follows the largest there ever was. */
     release_add(old, rows + RELEASE_REMOVED * RELEASE_VALUES, 1, &id);
     snprintf(path, sizeof(path), "%s/%s", folder, release->name);
     CHECK_OK(imgsim_index_save(old, path));
     CHECK_OK(imgsim_index_open(path, 1, &again));
-    CHECK_EQUAL(imgsim_index_get_count(again), RELEASE_ROWS);
+    CHECK_EQUAL(imgsim_index_get_count(again), release_row_count(release));
     release_search(again, rows + RELEASE_REMOVED * RELEASE_VALUES, 1, 1, found, &distance);
-    if (release->metric != IMGSIM_METRIC_INNER_PRODUCT)
-        CHECK_EQUAL(found[0], id);
+    CHECK_EQUAL(found[0], id);
     imgsim_index_free(again);
     imgsim_index_free(old);
-    imgsim_index_free(fresh);
+    imgsim_index_free(exact);
 }
 
 static void check_projector(const char *version)
 {
     imgsim_projector *old = NULL, *fresh = release_make_projector();
-    float out[RELEASE_ROWS * 3], expected[RELEASE_ROWS * 3];
+    static float out[RELEASE_ROWS * 3], expected[RELEASE_ROWS * 3];
 
     CHECK_OK(imgsim_projector_load(data_path(version, "projector.ims"), &old));
     CHECK_EQUAL(imgsim_projector_get_row_count(old), RELEASE_ROWS);

@@ -144,16 +144,17 @@ static void save_index(const char *name, int32_t kind, int32_t metric, size_t ro
     imgsim_index_options options;
     imgsim_index *index = NULL;
     struct ims_rng rng;
-    float rows[40 * 8];
+    static float rows[1100 * 2];
 
     ims_rng_init(&rng, 5);
-    for (int i = 0; i < 40 * 8; i++)
+    for (int i = 0; i < 1100 * 2; i++)
         rows[i] = (float)ims_rng_double(&rng);
     CHECK_OK(imgsim_index_options_init(&options, sizeof(options)));
     options.kind = kind;
     options.metric = metric;
-    options.dimension = 8;
-    options.max_links = 4;
+    options.dimension = metric == IMGSIM_METRIC_HAMMING ? 64 : 2;
+    options.max_links = 2;
+    options.build_width = 8;
     CHECK_OK(imgsim_index_new(&options, &index));
     if (metric == IMGSIM_METRIC_HAMMING) {
         CHECK_OK(imgsim_index_add_bits(index, (const uint8_t *)rows, row_count, NULL));
@@ -171,7 +172,7 @@ static void indexes(void)
     save_index("exact.ims", IMGSIM_INDEX_EXACT, IMGSIM_METRIC_L1, 10);
     save_index("bits.ims", IMGSIM_INDEX_EXACT, IMGSIM_METRIC_HAMMING, 9);
     save_index("histograms.ims", IMGSIM_INDEX_EXACT, IMGSIM_METRIC_CHI_SQUARE, 8);
-    save_index("hnsw.ims", IMGSIM_INDEX_HNSW, IMGSIM_METRIC_COSINE, 40);
+    save_index("hnsw_cosine.ims", IMGSIM_INDEX_HNSW, IMGSIM_METRIC_COSINE, 1030);
     save_index("hnsw_l2.ims", IMGSIM_INDEX_HNSW, IMGSIM_METRIC_L2, 12);
     save_index("empty.ims", IMGSIM_INDEX_HNSW, IMGSIM_METRIC_L2, 0);
 }
