@@ -105,7 +105,7 @@ IMGSIM_API imgsim_status imgsim_cnn_options_init(imgsim_cnn_options *options, si
 
 /**
  * Make an extractor of colour histograms: exact pixel counts, bins[0] x bins[1] x bins[2] uint32_t, last
- * channel fastest, bin of a value v in 0..255: v * bins / 256. Default metric: chi-square.
+ * channel fastest, bin of a value v in 0..255: v * bins / 256. Default metric: intersection.
  *
  * @param options        NULL for the defaults
  * @param out_extractor  returned: release with imgsim_extractor_free()

@@ -264,7 +264,7 @@ imgsim_extractor_new_color(const imgsim_color_options *options, imgsim_extractor
         read.bins[1], read.bins[2]);
     status = ims_extractor_init(
         &color->common, &color_kind, "color", IMGSIM_ROW_UINT32,
-        read.bins[0] * read.bins[1] * read.bins[2], IMGSIM_METRIC_CHI_SQUARE, spec, NULL);
+        read.bins[0] * read.bins[1] * read.bins[2], IMGSIM_METRIC_INTERSECTION, spec, NULL);
     if (status != IMGSIM_OK) {
         ims_free(color->common.spec);
         ims_free(color);

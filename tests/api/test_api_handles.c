@@ -78,7 +78,7 @@ static void extractors_say_what_they_are(void)
     CHECK_OK(imgsim_extractor_new_color(&color, &extractor));
     CHECK_EQUAL(imgsim_extractor_get_row_type(extractor), IMGSIM_ROW_UINT32);
     CHECK_EQUAL(imgsim_extractor_get_row_size(extractor), 128 * sizeof(uint32_t));
-    CHECK_EQUAL(imgsim_extractor_get_default_metric(extractor), IMGSIM_METRIC_CHI_SQUARE);
+    CHECK_EQUAL(imgsim_extractor_get_default_metric(extractor), IMGSIM_METRIC_INTERSECTION);
     check_extractor(extractor, "color", 128);
 
     CHECK_OK(imgsim_hash_options_init(&hash, sizeof(hash)));

@@ -189,7 +189,7 @@ static void channels_are_fused_as_asked(void)
 
                 CHECK_OK(imgsim_result_get_part(result, hit, part, &out));
                 CHECK_TEXT(out.feature, part == 0 ? "embedding" : "color");
-                CHECK_EQUAL(out.metric, part == 0 ? IMGSIM_METRIC_L2 : IMGSIM_METRIC_CHI_SQUARE);
+                CHECK_EQUAL(out.metric, part == 0 ? IMGSIM_METRIC_L2 : IMGSIM_METRIC_INTERSECTION);
                 CHECK_NEAR(out.weight, part == 0 ? 0.75 : 0.25, 1e-12);
                 CHECK(out.similarity >= 0 && out.similarity <= 1);
             }

@@ -43,7 +43,7 @@ class Collection(unittest.TestCase):
         self.assertNotIn(os.path.realpath(query), [hit.path for hit in hits])
         self.assertTrue(hits.exact)
         self.assertEqual(set(hits[0].parts), {"color", "hash"})
-        self.assertEqual(hits[0].parts["color"].metric, "chi-square")
+        self.assertEqual(hits[0].parts["color"].metric, "intersection")
 
     def test_query_itself_when_asked(self):
         query = self.files[10]
@@ -65,7 +65,7 @@ class Collection(unittest.TestCase):
         self.assertEqual(by_row[0].parts["hash"].value, 0)
 
     def test_fusion_is_the_weighted_sum(self):
-        hits = self.catalog.search(self.files[3], by={"color": 0.6, "hash": 0.4}, metric={"color": "intersection"}, k=5)
+        hits = self.catalog.search(self.files[3], by={"color": 0.6, "hash": 0.4}, metric={"color": "bhattacharyya"}, k=5)
         for hit in hits:
             total = sum(part.weight * part.similarity for part in hit.parts.values())
             self.assertAlmostEqual(hit.score, total, places=9)
@@ -76,11 +76,15 @@ class Collection(unittest.TestCase):
         histograms /= histograms.sum(1, keepdims=True)
         number = self.catalog.find(self.files[7])
         a = histograms[number]
-        values = [((a[a > 0] - b[a > 0]) ** 2 / a[a > 0]).sum() for b in histograms]
-        values[number] = np.inf
+        shared = np.minimum(histograms, a).sum(1)
+        apart = np.array([((a[a > 0] - b[a > 0]) ** 2 / a[a > 0]).sum() for b in histograms])
+        shared[number], apart[number] = -np.inf, np.inf
         hits = self.catalog.search(number, by="color", k=5)
-        self.assertEqual([hit.id for hit in hits], list(np.argsort(values, kind="stable")[:5]))
-        self.assertAlmostEqual(hits[0].parts["color"].value, min(values), places=5)
+        self.assertEqual([hit.id for hit in hits], list(np.argsort(-shared, kind="stable")[:5]))
+        self.assertAlmostEqual(hits[0].parts["color"].value, shared.max(), places=5)
+        hits = self.catalog.search(number, by="color", metric={"color": "chi-square"}, k=5)
+        self.assertEqual([hit.id for hit in hits], list(np.argsort(apart, kind="stable")[:5]))
+        self.assertAlmostEqual(hits[0].parts["color"].value, apart.min(), places=5)
 
     def test_several_images_negatives_and_ways(self):
         rings = [path for path in self.files if "/rings/" in path]

@@ -171,7 +171,7 @@ static void test_what_the_extractor_says_about_itself(void)
     CHECK_EQUAL(imgsim_extractor_get_dimension(extractor), 4096);
     CHECK_EQUAL(imgsim_extractor_get_row_type(extractor), IMGSIM_ROW_UINT32);
     CHECK_EQUAL(imgsim_extractor_get_row_size(extractor), 16384);
-    CHECK_EQUAL(imgsim_extractor_get_default_metric(extractor), IMGSIM_METRIC_CHI_SQUARE);
+    CHECK_EQUAL(imgsim_extractor_get_default_metric(extractor), IMGSIM_METRIC_INTERSECTION);
     CHECK_TEXT(imgsim_extractor_get_name(extractor), "color");
     CHECK_TEXT(imgsim_extractor_get_spec(extractor), "color:space=rgb,bins=16x16x16");
     CHECK_EQUAL(strlen(imgsim_extractor_get_fingerprint(extractor)), 32);
