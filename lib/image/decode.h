@@ -86,6 +86,17 @@ imgsim_status ims_image_orient(imgsim_image *image, uint32_t orientation);
 /* Whether a profile describes sRGB: its three colorants and its curves, whatever its name says. */
 bool ims_icc_is_srgb(const uint8_t *data, size_t size);
 
+/* From another RGB matrix profile to sRGB, relative to white, colours out of its gamut clipped. */
+struct ims_icc_matrix {
+    int32_t linear[3][256]; /* light of each channel's values, 0..65535 */
+    int32_t matrix[3][3];   /* to sRGB's light, 13 bits after the point */
+};
+
+/* False where the profile is none of this kind: libvips converts those. */
+bool ims_icc_read_matrix(const uint8_t *data, size_t size, struct ims_icc_matrix *out);
+/* Convert RGB pixels in place. */
+void ims_icc_apply_matrix(const struct ims_icc_matrix *matrix, uint8_t *pixels, size_t pixel_count);
+
 /* ---- the image module ---- */
 
 /*

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells whether an ICC profile is sRGB, so that the usual picture needs no colour transform. */
+/* RGB matrix profiles of the ICC: whether one is sRGB, and pixels from another to sRGB without libvips. */
 #include "image/decode.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 /*
@@ -113,44 +114,33 @@ static double parametric_curve(const struct tag *tag, double x)
     }
 }
 
-static bool curve_is_srgb(const struct tag *tag)
+/* A curve of either type at x in [0, 1]; NaN where it is broken. */
+static double curve_at(const struct tag *tag, double x)
 {
-    if (tag->data == NULL)
-        return false;
-    for (int i = 0; i <= 32; i++) {
-        double x = i / 32.0, y;
-
-        if (memcmp(tag->data, "curv", 4) == 0)
-            y = table_curve(tag, x);
-        else if (memcmp(tag->data, "para", 4) == 0)
-            y = parametric_curve(tag, x);
-        else
-            return false;
-        /*
-         * A plain gamma of 2.2 is off by 0.004 and must not pass; rounded tables are off by
-         * 0.0005.
-         */
-        if (!(fabs(y - srgb_curve(x)) < 0.0015))
-            return false;
-    }
-    return true;
+    if (tag->data != NULL && memcmp(tag->data, "curv", 4) == 0)
+        return table_curve(tag, x);
+    if (tag->data != NULL && memcmp(tag->data, "para", 4) == 0)
+        return parametric_curve(tag, x);
+    return NAN;
 }
 
-static bool colorant_is(const struct tag *tag, const double expected[3])
+/* An RGB profile that its matrix and curves describe wholly. */
+struct matrix_profile {
+    double colorants[3][3]; /* X, Y, Z of red, green, blue */
+    struct tag curves[3];
+};
+
+static bool read_colorant(const struct tag *tag, double out[3])
 {
     if (tag->data == NULL || tag->size < 20 || memcmp(tag->data, "XYZ ", 4) != 0)
         return false;
     for (int i = 0; i < 3; i++)
-        if (!(fabs(fixed(tag->data + 8 + i * 4) - expected[i]) < 0.003))
-            return false;
+        out[i] = fixed(tag->data + 8 + i * 4);
     return true;
 }
 
-bool ims_icc_is_srgb(const uint8_t *data, size_t size)
+static bool read_matrix_profile(const uint8_t *data, size_t size, struct matrix_profile *out)
 {
-    /* sRGB's primaries adapted to D50. */
-    static const double colorants[3][3] = {
-        {0.4361, 0.2225, 0.0139}, {0.3851, 0.7169, 0.0971}, {0.1431, 0.0606, 0.7141}};
     static const char *const names[3][2] = {{"rXYZ", "rTRC"}, {"gXYZ", "gTRC"}, {"bXYZ", "bTRC"}};
     struct profile profile = {data, size};
 
@@ -161,10 +151,150 @@ bool ims_icc_is_srgb(const uint8_t *data, size_t size)
         return false;
     for (int i = 0; i < 3; i++) {
         struct tag colorant = find_tag(&profile, names[i][0]);
-        struct tag curve = find_tag(&profile, names[i][1]);
 
-        if (!colorant_is(&colorant, colorants[i]) || !curve_is_srgb(&curve))
+        out->curves[i] = find_tag(&profile, names[i][1]);
+        if (!read_colorant(&colorant, out->colorants[i]))
             return false;
     }
     return true;
+}
+
+/*
+ * sRGB's primaries adapted to D50, as its own profile has them.
+ */
+static const double srgb_colorants[3][3] = {
+    {0.436050, 0.222488, 0.013916},
+    {0.385147, 0.716873, 0.097092},
+    {0.143082, 0.060608, 0.714096}};
+
+static bool curve_is_srgb(const struct tag *tag)
+{
+    for (int i = 0; i <= 32; i++) {
+        double x = i / 32.0;
+
+        /*
+         * A plain gamma of 2.2 is off by 0.004 and must not pass; rounded tables are off by
+         * 0.0005.
+         */
+        if (!(fabs(curve_at(tag, x) - srgb_curve(x)) < 0.0015))
+            return false;
+    }
+    return true;
+}
+
+bool ims_icc_is_srgb(const uint8_t *data, size_t size)
+{
+    struct matrix_profile profile;
+
+    if (!read_matrix_profile(data, size, &profile))
+        return false;
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 3; k++)
+            if (!(fabs(profile.colorants[i][k] - srgb_colorants[i][k]) < 0.003))
+                return false;
+        if (!curve_is_srgb(&profile.curves[i]))
+            return false;
+    }
+    return true;
+}
+
+/* ---- to sRGB ---- */
+
+/* sRGB's 8 bits of a linear value of 14 bits. */
+enum { ENCODE_BITS = 14, MATRIX_BITS = 13 };
+static uint8_t encode_table[1 << ENCODE_BITS];
+static pthread_once_t encode_once = PTHREAD_ONCE_INIT;
+
+static void make_encode_table(void)
+{
+    for (int i = 0; i < 1 << ENCODE_BITS; i++) {
+        double x = (i + 0.5) / (1 << ENCODE_BITS);
+
+        x = x <= 0.0031308 ? 12.92 * x : 1.055 * pow(x, 1.0 / 2.4) - 0.055;
+        encode_table[i] = (uint8_t)floor(255.0 * x + 0.5);
+    }
+}
+
+static void invert_3x3(double m[3][3], double out[3][3])
+{
+    double determinant = 0.0;
+
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            int a = (i + 1) % 3, b = (i + 2) % 3, c = (k + 1) % 3, d = (k + 2) % 3;
+
+            out[k][i] = m[a][c] * m[b][d] - m[a][d] * m[b][c];
+        }
+    for (int k = 0; k < 3; k++)
+        determinant += m[0][k] * out[k][0];
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++)
+            out[i][k] /= determinant;
+}
+
+/* Linear light of the profile's device values to that of sRGB: both matrices lead to XYZ relative to D50. */
+static bool make_matrix(const struct matrix_profile *profile, struct ims_icc_matrix *out)
+{
+    double columns[3][3], inverse[3][3];
+
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++)
+            columns[i][k] = srgb_colorants[k][i];
+    invert_3x3(columns, inverse);
+    for (int i = 0; i < 3; i++) {
+        double weight = 0.0;
+
+        for (int k = 0; k < 3; k++) {
+            double sum = 0.0;
+
+            for (int j = 0; j < 3; j++)
+                sum += inverse[i][j] * profile->colorants[k][j];
+            weight += fabs(sum);
+            out->matrix[i][k] = (int32_t)floor(sum * (1 << MATRIX_BITS) + 0.5);
+        }
+        /* Beyond this the sums below could leave 32 bits, and no real device is there. */
+        if (!(weight < 3.5))
+            return false;
+    }
+    return true;
+}
+
+bool ims_icc_read_matrix(const uint8_t *data, size_t size, struct ims_icc_matrix *out)
+{
+    struct matrix_profile profile;
+
+    if (!read_matrix_profile(data, size, &profile) || !make_matrix(&profile, out))
+        return false;
+    for (int i = 0; i < 3; i++)
+        for (int value = 0; value < 256; value++) {
+            double light = curve_at(&profile.curves[i], value / 255.0);
+
+            if (!(light >= -0.01 && light <= 1.01))
+                return false;
+            light = light < 0.0 ? 0.0 : light > 1.0 ? 1.0 : light;
+            out->linear[i][value] = (int32_t)floor(65535.0 * light + 0.5);
+        }
+    return true;
+}
+
+static inline uint8_t encode(const int32_t weights[3], int32_t red, int32_t green, int32_t blue)
+{
+    int32_t light = weights[0] * red + weights[1] * green + weights[2] * blue;
+
+    light = (light + (1 << (MATRIX_BITS - 1))) >> MATRIX_BITS;
+    light = light < 0 ? 0 : light > 65535 ? 65535 : light;
+    return encode_table[light >> (16 - ENCODE_BITS)];
+}
+
+void ims_icc_apply_matrix(const struct ims_icc_matrix *matrix, uint8_t *pixels, size_t pixel_count)
+{
+    pthread_once(&encode_once, make_encode_table);
+    for (uint8_t *pixel = pixels; pixel < pixels + 3 * pixel_count; pixel += 3) {
+        int32_t red = matrix->linear[0][pixel[0]];
+        int32_t green = matrix->linear[1][pixel[1]];
+        int32_t blue = matrix->linear[2][pixel[2]];
+
+        for (int i = 0; i < 3; i++)
+            pixel[i] = encode(matrix->matrix[i], red, green, blue);
+    }
 }

@@ -33,6 +33,8 @@ struct decoder {
     imgsim_image *image;
     uint8_t *raw; /* pixels in the file's own colour space, when libvips has to convert them */
     JOCTET *profile;
+    struct ims_icc_matrix matrix;
+    bool has_matrix; /* the profile is one of matrix and curves, and not sRGB */
     imgsim_status status;
 };
 
@@ -155,7 +157,10 @@ static size_t read_profile(struct decoder *decoder)
     if (!jpeg_read_icc_profile(jpeg, &decoder->profile, &size) || size < 132 ||
         memcmp(decoder->profile + 16, space, 4) != 0)
         return 0;
-    return ims_icc_is_srgb(decoder->profile, size) ? 0 : size;
+    if (ims_icc_is_srgb(decoder->profile, size))
+        return 0;
+    decoder->has_matrix = ims_icc_read_matrix(decoder->profile, size, &decoder->matrix);
+    return size;
 }
 
 /*
@@ -240,11 +245,15 @@ static imgsim_status decode_steps(struct decoder *decoder)
     decoder->image->full_height = jpeg->image_height;
 
     /* The last row ends it: what follows in the file (previews, films) is none of our business. */
-    if (bands != 3 || profile_size > 0) {
+    if (bands != 3 || (profile_size > 0 && !decoder->has_matrix)) {
         if ((status = read_other_space(decoder, bands, profile_size)) != IMGSIM_OK)
             return status;
     } else {
         read_rows(decoder, decoder->image->pixels, 3);
+        if (decoder->has_matrix)
+            ims_icc_apply_matrix(
+                &decoder->matrix, decoder->image->pixels,
+                (size_t)jpeg->output_width * jpeg->output_height);
     }
     if (ims_image_orient(decoder->image, find_orientation(jpeg)) != IMGSIM_OK)
         return ims_decode_fail(

@@ -246,25 +246,54 @@ static uint64_t overlap(uint64_t i, uint64_t c, uint64_t input, uint64_t output)
     return end > start ? end - start : 0;
 }
 
+/* Rows whose sums fit into 16 bits. */
+enum { ROWS_PER_SUM = 257 };
+
+/* sums += weight * (the sum of `count` rows): rows that lie wholly in a cell are added up in 16 bits first. */
+static void add_rows(
+    const uint8_t *rows,
+    size_t count,
+    size_t row_size,
+    uint32_t weight,
+    uint16_t *restrict whole,
+    uint32_t *restrict sums)
+{
+    while (count > 0) {
+        size_t part = count < ROWS_PER_SUM ? count : ROWS_PER_SUM;
+
+        memset(whole, 0, row_size * sizeof(*whole));
+        for (size_t y = 0; y < part; y++, rows += row_size)
+            for (size_t i = 0; i < row_size; i++)
+                whole[i] = (uint16_t)(whole[i] + rows[i]);
+        for (size_t i = 0; i < row_size; i++)
+            sums[i] += whole[i] * weight;
+        count -= part;
+    }
+}
+
 /*
  * Columns' weighted sums over the rows of cell row `cell`: row_size numbers, each up to 255 *
- * image->height.
+ * image->height. A row's weight is `cells` where it lies wholly in the cell.
  */
 static void
-sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint32_t *restrict sums)
+sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint16_t *whole, uint32_t *sums)
 {
     size_t row_size = (size_t)image->width * 3;
-    uint64_t first = (uint64_t)cell * image->height / cells;
+    uint64_t y = (uint64_t)cell * image->height / cells;
 
     memset(sums, 0, row_size * sizeof(*sums));
-    for (uint64_t y = first; y < image->height; y++) {
-        uint32_t weight = (uint32_t)overlap(y, cell, image->height, cells);
-        const uint8_t *restrict row = image->pixels + y * row_size;
+    while (y < image->height) {
+        uint64_t weight = overlap(y, cell, image->height, cells), end = y + 1;
 
         if (weight == 0)
             break;
-        for (size_t i = 0; i < row_size; i++)
-            sums[i] += row[i] * weight;
+        while (weight == cells && end < image->height &&
+               overlap(end, cell, image->height, cells) == cells)
+            end++;
+        add_rows(
+            image->pixels + y * row_size, (size_t)(end - y), row_size, (uint32_t)weight, whole,
+            sums);
+        y = end;
     }
 }
 
@@ -297,12 +326,12 @@ imgsim_status
 ims_resample_grey(const imgsim_image *image, uint32_t width, uint32_t height, float *out_values)
 {
     size_t row_size = (size_t)image->width * 3;
-    uint32_t *sums = ims_alloc_array(row_size, sizeof(*sums));
+    uint32_t *sums = ims_alloc_array(row_size, sizeof(*sums) + sizeof(uint16_t));
 
     if (sums == NULL)
-        return ims_fail_memory(row_size * sizeof(*sums));
+        return ims_fail_memory(row_size * (sizeof(*sums) + sizeof(uint16_t)));
     for (uint32_t y = 0; y < height; y++) {
-        sum_rows(image, y, height, sums);
+        sum_rows(image, y, height, (uint16_t *)(sums + row_size), sums);
         mean_cells(image, sums, width, out_values + (size_t)y * width);
     }
     ims_free(sums);

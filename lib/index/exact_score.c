@@ -25,7 +25,8 @@ static int32_t row_metric(const imgsim_index *index)
 }
 
 /* The query as the float kernels want it: of length 1 for cosine, without next-to-empty bins for chi-square. */
-static void fill_scan(const imgsim_index *index, const float *row, struct ims_prepared_query *prepared)
+static void
+fill_scan(const imgsim_index *index, const float *row, struct ims_prepared_query *prepared)
 {
     const int32_t metric = index->metric;
 
@@ -87,7 +88,8 @@ static double exact_cosine(
         index->rows.sums[slot].squared);
 }
 
-double ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
+double
+ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
 {
     const int32_t metric = row_metric(index);
     const void *row;
@@ -108,7 +110,8 @@ double ims_exact_value(const imgsim_index *index, const struct ims_prepared_quer
     return ims_metric_compare(metric, IMGSIM_ROW_FLOAT32, query->row, row, index->dimension);
 }
 
-double ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
+double
+ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot)
 {
     switch (row_metric(index)) {
     case IMGSIM_METRIC_L2:

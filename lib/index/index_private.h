@@ -116,9 +116,11 @@ void ims_prepared_query_clear(struct ims_prepared_query *prepared);
  * The number rows are ordered by, in double precision and the same on every processor: the metric's distance, but 1 - cosine
  * for angular.
  */
-double ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
+double
+ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
 /* The metric's value, the same way. */
-double ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
+double
+ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
 /* Distance to answer with, from the key. */
 double ims_key_distance(int32_t metric, double key);
 

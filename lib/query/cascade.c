@@ -159,8 +159,10 @@ static bool is_doubtful(
     return false;
 }
 
-static imgsim_status
-coarse_rows(imgsim_query *query, const struct ims_space *projection, struct ims_channel_rows *out_rows)
+static imgsim_status coarse_rows(
+    imgsim_query *query,
+    const struct ims_space *projection,
+    struct ims_channel_rows *out_rows)
 {
     imgsim_status status = ims_rows_collect(query, projection, out_rows);
 

@@ -399,8 +399,10 @@ static imgsim_status fuse_by_host(const imgsim_query *query, struct ims_scores *
     return status;
 }
 
-imgsim_status
-ims_scores_compute(imgsim_query *query, const struct ims_channel_rows *rows, struct ims_scores *scores)
+imgsim_status ims_scores_compute(
+    imgsim_query *query,
+    const struct ims_channel_rows *rows,
+    struct ims_scores *scores)
 {
     imgsim_status status = IMGSIM_OK;
     bool ranks = query->options.fusion == IMGSIM_FUSE_RRF;

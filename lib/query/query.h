@@ -202,8 +202,10 @@ struct ims_channel_rows {
  * The rows of all images that speak in the space, histograms divided by their sum. NOT_READY if no
  * positive image speaks.
  */
-imgsim_status
-ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_channel_rows *out_rows);
+imgsim_status ims_rows_collect(
+    imgsim_query *query,
+    const struct ims_space *space,
+    struct ims_channel_rows *out_rows);
 /*
  * Replace the rows by their mean (docs/searching.md, "Several images"); bits stay as they are.
  * NOT_READY if the negative images cancel the positive ones.
@@ -261,8 +263,10 @@ imgsim_status ims_scores_init(
     struct ims_scores *out_scores);
 void ims_scores_clear(struct ims_scores *scores);
 /* Evaluate all channels on the ids and fuse. `rows` has one entry per channel. */
-imgsim_status
-ims_scores_compute(imgsim_query *query, const struct ims_channel_rows *rows, struct ims_scores *scores);
+imgsim_status ims_scores_compute(
+    imgsim_query *query,
+    const struct ims_channel_rows *rows,
+    struct ims_scores *scores);
 /*
  * The k best positions of the scores, in the ids of out_best, best first: by (score falling, id),
  * with one channel by (its key, id).

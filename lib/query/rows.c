@@ -442,7 +442,8 @@ void ims_normalise_counts(const uint32_t *counts, uint32_t dimension, float *out
         out_row[i] = sum > 0 ? (float)(counts[i] / sum) : 0;
 }
 
-static imgsim_status rows_init(const struct ims_space *space, size_t count, struct ims_channel_rows *rows)
+static imgsim_status
+rows_init(const struct ims_space *space, size_t count, struct ims_channel_rows *rows)
 {
     int32_t type = space->row_type == IMGSIM_ROW_BITS ? IMGSIM_ROW_BITS : IMGSIM_ROW_FLOAT32;
 
@@ -454,8 +455,11 @@ static imgsim_status rows_init(const struct ims_space *space, size_t count, stru
     return IMGSIM_OK;
 }
 
-static void
-rows_append(struct ims_channel_rows *rows, const struct ims_space *space, const void *row, double weight)
+static void rows_append(
+    struct ims_channel_rows *rows,
+    const struct ims_space *space,
+    const void *row,
+    double weight)
 {
     uint8_t *place = rows->rows + rows->count * rows->row_size;
 
@@ -466,8 +470,10 @@ rows_append(struct ims_channel_rows *rows, const struct ims_space *space, const 
     rows->weights[rows->count++] = weight;
 }
 
-imgsim_status
-ims_rows_collect(imgsim_query *query, const struct ims_space *space, struct ims_channel_rows *out_rows)
+imgsim_status ims_rows_collect(
+    imgsim_query *query,
+    const struct ims_space *space,
+    struct ims_channel_rows *out_rows)
 {
     imgsim_status status;
     bool positive = false;
@@ -510,7 +516,8 @@ const void *ims_rows_at(const struct ims_channel_rows *rows, size_t i)
  * positive and the negative images, l is the ratio of their weights. The shares sum to 1, so that
  * moving all rows moves the mean alike.
  */
-static void point_shares(const struct ims_channel_rows *rows, double out_shares[IMGSIM_QUERY_IMAGES_MAX])
+static void
+point_shares(const struct ims_channel_rows *rows, double out_shares[IMGSIM_QUERY_IMAGES_MAX])
 {
     double positive = 0;
     double negative = 0;

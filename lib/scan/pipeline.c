@@ -308,8 +308,10 @@ static void *network_thread(void *context)
 /* ---- the calling thread ---- */
 
 /* Prepare an item here and now, with every extractor. */
-static imgsim_status
-prepare_again(struct pipeline *pipeline, const struct ims_item *item, struct ims_prepared_file *prepared)
+static imgsim_status prepare_again(
+    struct pipeline *pipeline,
+    const struct ims_item *item,
+    struct ims_prepared_file *prepared)
 {
     uint64_t all = pipeline->settings->extractor_count == 64
                        ? UINT64_MAX

@@ -214,8 +214,10 @@ put_rows(struct ims_store *store, const struct ims_prepared_file *prepared, stru
     return IMGSIM_OK;
 }
 
-static imgsim_status
-write_outcome(struct ims_store *store, const struct ims_prepared_file *prepared, struct outcome *outcome)
+static imgsim_status write_outcome(
+    struct ims_store *store,
+    const struct ims_prepared_file *prepared,
+    struct outcome *outcome)
 {
     const struct ims_plan *plan = store->plan;
     imgsim_status status;

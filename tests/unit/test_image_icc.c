@@ -11,6 +11,9 @@
 /* Colorants of sRGB relative to D50, times 65536. */
 static const uint32_t srgb[9] = {28577, 14581, 912, 25241, 46981, 6363, 9377, 3972, 46799};
 
+/* Those of Adobe RGB (1998). */
+static const uint32_t adobe[9] = {39960, 20389, 1276, 13448, 40984, 3983, 9781, 4163, 48767};
+
 static double curve(double x)
 {
     return x <= 0.04045 ? x / 12.92 : pow((x + 0.055) / 1.055, 2.4);
@@ -106,8 +109,6 @@ static void test_srgb_in_every_encoding(void)
 
 static void test_near_misses(void)
 {
-    static const uint32_t adobe[9] = {39960, 20389, 1276, 13448, 40984, 3983, 9781, 4163, 48767};
-
     check_profile(make_profile(adobe, table_curve(1024), NULL), false);
     check_profile(make_profile(srgb, gamma_curve(2.2), NULL), false);
     check_profile(make_profile(srgb, gamma_curve(1.0), NULL), false);
@@ -116,9 +117,58 @@ static void test_near_misses(void)
     check_profile(make_profile(srgb, parametric_curve(), "cprt"), true);
 }
 
+/* One channel of Adobe RGB to sRGB by the formulas; the matrix leads through the colorants of both profiles. */
+static int adobe_to_srgb(const uint8_t *pixel, int channel)
+{
+    static const double matrix[3][3] = {
+        {1.398323, -0.398170, -0.000130}, {0.0, 0.999567, 0.000556}, {0.0, -0.043038, 1.041979}};
+    double light = 0.0;
+
+    for (int k = 0; k < 3; k++)
+        light += matrix[channel][k] * pow(pixel[k] / 255.0, 563.0 / 256.0);
+    light = light < 0.0 ? 0.0 : light > 1.0 ? 1.0 : light;
+    light = light <= 0.0031308 ? 12.92 * light : 1.055 * pow(light, 1.0 / 2.4) - 0.055;
+    return (int)floor(255.0 * light + 0.5);
+}
+
+static void test_a_matrix_profile_is_converted(void)
+{
+    struct file_bytes file = make_profile(adobe, gamma_curve(563.0 / 256.0), NULL);
+    struct ims_icc_matrix matrix;
+    struct ims_rng rng;
+
+    CHECK(ims_icc_read_matrix(file.data, file.size, &matrix));
+    ims_rng_init(&rng, 2);
+    for (int round = 0; round < 5000; round++) {
+        uint8_t pixel[3], before[3];
+
+        for (int i = 0; i < 3; i++)
+            before[i] = round < 256 ? (uint8_t)round : (uint8_t)ims_rng_below(&rng, 256);
+        memcpy(pixel, before, 3);
+        ims_icc_apply_matrix(&matrix, pixel, 1);
+        for (int i = 0; i < 3; i++)
+            CHECK(abs(pixel[i] - adobe_to_srgb(before, i)) <= 1);
+    }
+    free(file.data);
+}
+
+static void test_other_profiles_are_left_to_libvips(void)
+{
+    static const uint32_t absurd[9] = {6553600, 0, 0, 0, 6553600, 0, 0, 0, 6553600};
+    struct file_bytes tables = make_profile(adobe, gamma_curve(2.0), "A2B0");
+    struct file_bytes wild = make_profile(absurd, gamma_curve(2.0), NULL);
+    struct ims_icc_matrix matrix;
+
+    CHECK(!ims_icc_read_matrix(tables.data, tables.size, &matrix));
+    CHECK(!ims_icc_read_matrix(wild.data, wild.size, &matrix));
+    free(tables.data);
+    free(wild.data);
+}
+
 static void test_broken_profiles_are_none(void)
 {
     struct file_bytes file = make_profile(srgb, table_curve(256), NULL);
+    struct ims_icc_matrix matrix;
     struct ims_rng rng;
 
     for (size_t size = 0; size < file.size; size++) {
@@ -128,6 +178,7 @@ static void test_broken_profiles_are_none(void)
         CHECK(cut != NULL);
         memcpy(cut, file.data, size);
         CHECK(!ims_icc_is_srgb(cut, size));
+        ims_icc_read_matrix(cut, size, &matrix);
         free(cut);
     }
     ims_rng_init(&rng, 1);
@@ -139,6 +190,7 @@ static void test_broken_profiles_are_none(void)
         for (int i = 0; i < 4; i++)
             copy[128 + ims_rng_below(&rng, file.size - 128)] = (uint8_t)ims_rng_below(&rng, 256);
         ims_icc_is_srgb(copy, file.size);
+        ims_icc_read_matrix(copy, file.size, &matrix);
     }
     free(file.data);
 }
@@ -147,6 +199,8 @@ int main(void)
 {
     test_srgb_in_every_encoding();
     test_near_misses();
+    test_a_matrix_profile_is_converted();
+    test_other_profiles_are_left_to_libvips();
     test_broken_profiles_are_none();
     return 0;
 }
