@@ -278,6 +278,14 @@ static imgsim_status close_scan(struct scan *scan, imgsim_status status)
     return error.status != IMGSIM_OK ? ims_error_raise(&error) : refreshed;
 }
 
+/* Images whose transaction failed were not stored, whatever was counted meanwhile. */
+static void take_back_uncommitted(struct scan *scan)
+{
+    scan->report.added = scan->store.committed.added;
+    scan->report.refreshed = scan->store.committed.refreshed;
+    scan->report.moved = scan->store.committed.moved;
+}
+
 /* Fill as much of the caller's report as there is room for. */
 static void hand_over(const imgsim_scan_report *report, imgsim_scan_report *out, size_t size)
 {
@@ -312,6 +320,8 @@ imgsim_status imgsim_scan(
         ims_meter_start(&scan->meter, scan->options.progress, scan->options.user_data);
         status = run(scan, paths, path_count);
     }
+    if (status != IMGSIM_OK)
+        take_back_uncommitted(scan);
     scan->report.seconds = ims_now() - scan->started;
     if (out_report != NULL)
         hand_over(&scan->report, out_report, report_size);

@@ -231,6 +231,8 @@ struct ims_store {
     /* Feature number of each extractor. */
     uint32_t numbers[IMS_SCAN_EXTRACTORS_MAX];
     imgsim_scan_report *report;
+    /* The report as of the last commit. */
+    imgsim_scan_report committed;
     struct ims_meter *meter;
     uint32_t transaction_size;
     uint32_t uncommitted;

@@ -181,6 +181,8 @@ static imgsim_status commit(struct ims_store *store)
 {
     imgsim_status status = ims_catalog_writer_commit(store->writer);
 
+    if (status == IMGSIM_OK)
+        store->committed = *store->report;
     store->uncommitted = 0;
     store->last_commit = ims_now();
     return status;
@@ -234,9 +236,7 @@ static imgsim_status write_outcome(
         if (status != IMGSIM_OK)
             return status;
     }
-    if ((status = ims_catalog_writer_put_file(store->writer, &outcome->record)) != IMGSIM_OK)
-        return status;
-    return count_write(store);
+    return ims_catalog_writer_put_file(store->writer, &outcome->record);
 }
 
 /* Whether the record says all this already: a file that was read again by request and is as before. */
@@ -261,6 +261,7 @@ imgsim_status ims_store_put(
 {
     struct outcome outcome = {0};
     imgsim_status status;
+    bool written;
 
     *out_again = false;
     fill_record(&outcome.record, item, prepared);
@@ -278,8 +279,8 @@ imgsim_status ims_store_put(
         if ((status = judge_image(store, item, &outcome)) != IMGSIM_OK)
             return status;
     }
-    if (!nothing_new(store, item, &outcome) &&
-        (status = write_outcome(store, prepared, &outcome)) != IMGSIM_OK)
+    written = !nothing_new(store, item, &outcome);
+    if (written && (status = write_outcome(store, prepared, &outcome)) != IMGSIM_OK)
         return status;
 
     ++*outcome.count;
@@ -287,7 +288,7 @@ imgsim_status ims_store_put(
     atomic_fetch_add_explicit(&store->meter->done, 1, memory_order_relaxed);
     if (prepared->state != IMGSIM_FILE_OK)
         atomic_fetch_add_explicit(&store->meter->failed, 1, memory_order_relaxed);
-    return IMGSIM_OK;
+    return written ? count_write(store) : IMGSIM_OK;
 }
 
 static imgsim_status mark_missing(struct ims_store *store, const char *path)

@@ -136,6 +136,7 @@ static void a_scan_goes_on_when_there_is_room(void)
         bed.catalog = bed_open_catalog(bed.catalog_path, 0);
         bed_verify(bed.catalog);
         CHECK(imgsim_catalog_get_image_count(bed.catalog) >= before);
+        CHECK_EQUAL(before + report.added, imgsim_catalog_get_image_count(bed.catalog));
         before = imgsim_catalog_get_image_count(bed.catalog);
         CHECK(failures < 200);
     }
