@@ -207,8 +207,10 @@ color_extract(const imgsim_extractor *extractor, const imgsim_image *image, void
     else
         count_rgb(color, image->pixels, pixels, tables, bins);
 
-    for (size_t i = 0; i < bins; i++)
-        row[i] = tables[i] + tables[bins + i] + tables[2 * bins + i] + tables[3 * bins + i];
+    memcpy(row, tables, bins * sizeof(*row));
+    for (size_t t = 1; t < TABLES; t++)
+        for (size_t i = 0; i < bins; i++)
+            row[i] += tables[t * bins + i];
     ims_free(tables);
     return IMGSIM_OK;
 }
