@@ -81,11 +81,6 @@ imgsim_status ims_catalog_writer_move_file(
     struct ims_catalog_writer *writer,
     const char *old_path,
     const struct ims_file_record *record);
-/* The same as imgsim_catalog_set_setting(), as a part of the transaction. */
-imgsim_status ims_catalog_writer_set_setting(
-    struct ims_catalog_writer *writer,
-    const char *key,
-    const char *value);
 /* Sync the matrices, then commit the transaction and begin the next. */
 imgsim_status ims_catalog_writer_commit(struct ims_catalog_writer *writer);
 

@@ -265,20 +265,6 @@ imgsim_catalog_set_setting(imgsim_catalog *catalog, const char *key, const char 
     return status;
 }
 
-imgsim_status ims_catalog_writer_set_setting(
-    struct ims_catalog_writer *writer,
-    const char *key,
-    const char *value)
-{
-    imgsim_status status;
-
-    if (writer->failed.status != IMGSIM_OK)
-        return ims_error_raise(&writer->failed);
-    if ((status = check_key(key)) != IMGSIM_OK)
-        return status;
-    return ims_writer_poison(writer, ims_setting_put(writer->change.db, key, value));
-}
-
 imgsim_status imgsim_catalog_get_setting(
     const imgsim_catalog *catalog,
     const char *key,

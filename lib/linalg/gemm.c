@@ -47,22 +47,6 @@ void ims_gemm_nt(
         blas_stride(a_stride), b, blas_stride(b_stride), 0.0f, out, blas_stride(out_stride));
 }
 
-void ims_gemm_nn(
-    size_t m,
-    size_t n,
-    size_t k,
-    const float *a,
-    size_t a_stride,
-    const float *b,
-    size_t b_stride,
-    float *out,
-    size_t out_stride)
-{
-    cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(m), blas_int(n), blas_int(k), 1.0f, a,
-        blas_stride(a_stride), b, blas_stride(b_stride), 0.0f, out, blas_stride(out_stride));
-}
-
 void ims_gemm_tn(
     size_t m,
     size_t n,
@@ -77,11 +61,4 @@ void ims_gemm_tn(
     cblas_sgemm(
         CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(m), blas_int(n), blas_int(k), 1.0f, a,
         blas_stride(a_stride), b, blas_stride(b_stride), 0.0f, out, blas_stride(out_stride));
-}
-
-void ims_syrk(size_t n, size_t d, const float *rows, float *out)
-{
-    cblas_ssyrk(
-        CblasRowMajor, CblasLower, CblasTrans, blas_int(d), blas_int(n), 1.0f, rows, blas_stride(d),
-        0.0f, out, blas_stride(d));
 }

@@ -21,17 +21,6 @@ void ims_gemm_nt(
     size_t b_stride,
     float *out,
     size_t out_stride);
-/* out (m x n) = a (m x k) * b (k x n) */
-void ims_gemm_nn(
-    size_t m,
-    size_t n,
-    size_t k,
-    const float *a,
-    size_t a_stride,
-    const float *b,
-    size_t b_stride,
-    float *out,
-    size_t out_stride);
 /* out (m x n) = a (k x m) transposed * b (k x n) */
 void ims_gemm_tn(
     size_t m,
@@ -43,8 +32,6 @@ void ims_gemm_tn(
     size_t b_stride,
     float *out,
     size_t out_stride);
-/* Lower triangle of out (d x d) = rows (n x d) transposed * rows; the rest of out is untouched. */
-void ims_syrk(size_t n, size_t d, const float *rows, float *out);
 
 /*
  * The `count` largest eigenvalues, falling, and their eigenvectors (count x d, a row each, sign:
