@@ -5,16 +5,13 @@
 #include "core/hash.h"
 #include "core/memory.h"
 #include "core/options.h"
-#include "linalg/linalg.h"
+#include "simd/kernels.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-/*
- * Rows of one matrix product. A short tile is filled up with zeros: every product has the same
- * shape, so a row gets the same bits alone and among others.
- */
+/* Rows that a thread projects together, few enough to stay in its second cache. */
 #define TILE_ROWS 64
 
 static const imgsim_projector_options defaults = {
@@ -205,6 +202,26 @@ static void scale_to_length_1(float *row, size_t count)
 }
 
 /*
+ * rows (count x d) times axes (m x d) transposed, four axes at a time, which stay in the first cache while the rows pass by.
+ *
+ * Not by BLAS: some of its kernels add up a row's products in an order that depends on the row's place in the matrix, and a
+ * row's projection must have the same bits alone and among others.
+ */
+static void
+project_tile(const float *axes, const float *rows, size_t count, size_t d, size_t m, float *out)
+{
+    const struct ims_kernels *kernels = ims_kernels();
+    const size_t fours = m / 4 * 4;
+
+    for (size_t i = 0; i < fours; i += 4)
+        for (size_t row = 0; row < count; row++)
+            kernels->dot4(rows + row * d, axes + i * d, d, d, out + row * m + i);
+    for (size_t i = fours; i < m; i++)
+        for (size_t row = 0; row < count; row++)
+            out[row * m + i] = kernels->dot(rows + row * d, axes + i * d, d);
+}
+
+/*
  * (x - mean) W^T. The mean is taken off before the product and in double precision, not as a bias
  * after it: where the mean is large against the spread, a bias would cancel away the digits that
  * count.
@@ -230,8 +247,7 @@ static imgsim_status transform_tile(void *context, size_t item, uint32_t worker)
         for (size_t i = 0; i < d; i++)
             centred[row * d + i] = (float)((double)values[i] - model->mean[i]);
     }
-    memset(centred + count * d, 0, (TILE_ROWS - count) * d * sizeof(float));
-    ims_gemm_nt(TILE_ROWS, m, d, centred, d, model->axes, d, projected, m);
+    project_tile(model->axes, centred, count, d, m, projected);
 
     for (size_t row = 0; row < count; row++) {
         float *out = job->out_rows + (first + row) * m;

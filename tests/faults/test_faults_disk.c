@@ -166,30 +166,25 @@ static imgsim_status export_csv(void)
     return imgsim_catalog_export_csv(bed.catalog, out_path);
 }
 
-static imgsim_status write_page(int sheet)
-{
-    imgsim_query *query = NULL;
-    imgsim_result *result = NULL;
-    imgsim_status status;
+/* One answer for all pages: the time that a search took stands in them, so pages of two searches differ in size. */
+static imgsim_query *query;
+static imgsim_result *result;
 
+static void ask(void)
+{
     CHECK_OK(imgsim_query_new(bed.catalog, NULL, &query));
     CHECK_OK(imgsim_query_add_id(query, 3, 1));
     CHECK_OK(imgsim_query_search(query, &result));
-    status = sheet ? imgsim_result_write_sheet(result, query, out_path)
-                   : imgsim_result_write_html(result, query, out_path);
-    imgsim_result_free(result);
-    imgsim_query_free(query);
-    return status;
 }
 
 static imgsim_status write_html(void)
 {
-    return write_page(0);
+    return imgsim_result_write_html(result, query, out_path);
 }
 
 static imgsim_status write_sheet(void)
 {
-    return write_page(1);
+    return imgsim_result_write_sheet(result, query, out_path);
 }
 
 static long file_size(const char *path)
@@ -300,8 +295,11 @@ int main(void)
     check_file("index.ims", save_index);
     check_file("color.npy", export_npy);
     check_file("files.csv", export_csv);
+    ask();
     check_file("page.html", write_html);
     check_file("sheet.png", write_sheet);
+    imgsim_result_free(result);
+    imgsim_query_free(query);
     imgsim_index_free(kept);
 
     check_change("label", change_label);
