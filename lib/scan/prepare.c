@@ -70,6 +70,8 @@ static bool reserve(struct ims_file_buffer *buffer, size_t size)
 {
     if (buffer->capacity >= size && (buffer->capacity <= BUFFER_KEPT || size > BUFFER_KEPT))
         return true;
+    if (buffer->reserve != NULL)
+        return buffer->reserve(buffer, size);
     ims_free(buffer->data);
     buffer->capacity = 0;
     if (size < FIRST_READ)
@@ -300,6 +302,57 @@ static imgsim_status extract_one(
     return status;
 }
 
+static void note_step(const struct ims_prepare_settings *settings, uint32_t step)
+{
+    if (settings->note_step != NULL)
+        settings->note_step(settings->step_context, step);
+}
+
+imgsim_status ims_prepare_image(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    const struct ims_file_buffer *buffer,
+    struct ims_prepared_file *out,
+    imgsim_image **out_image)
+{
+    imgsim_image *image = NULL;
+    imgsim_status status;
+
+    *out_image = NULL;
+    note_step(settings, IMS_STEP_DECODE);
+    status = ims_image_decode(buffer->data, buffer->size, &settings->image, path, &image);
+    if (status != IMGSIM_OK)
+        return decode_failed(settings, buffer, status, out);
+    out->width = image->full_width;
+    out->height = image->full_height;
+    memcpy(out->format, image->format, sizeof(out->format));
+    *out_image = image;
+    return IMGSIM_OK;
+}
+
+imgsim_status ims_prepare_extract(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    const imgsim_image *image,
+    uint64_t needed,
+    struct ims_prepared_file *out)
+{
+    imgsim_status status = IMGSIM_OK;
+
+    if (out->block == NULL && (out->block = ims_alloc_aligned(settings->block_size)) == NULL)
+        return ims_fail_memory(settings->block_size);
+    for (size_t i = 0; i < settings->extractor_count; i++) {
+        if (status != IMGSIM_OK || out->state != IMGSIM_FILE_OK || (needed >> i & 1) == 0)
+            continue;
+        note_step(settings, (uint32_t)i);
+        if (settings->stop != NULL && atomic_load(settings->stop))
+            status = ims_fail(IMGSIM_ERROR_CANCELLED, "stopped while preparing %s", path);
+        else
+            status = extract_one(settings, i, image, out);
+    }
+    return status;
+}
+
 imgsim_status ims_prepare_decode(
     const struct ims_prepare_settings *settings,
     const char *path,
@@ -308,26 +361,10 @@ imgsim_status ims_prepare_decode(
     struct ims_prepared_file *out)
 {
     imgsim_image *image = NULL;
-    imgsim_status status;
+    imgsim_status status = ims_prepare_image(settings, path, buffer, out, &image);
 
-    status = ims_image_decode(buffer->data, buffer->size, &settings->image, path, &image);
-    if (status != IMGSIM_OK)
-        return decode_failed(settings, buffer, status, out);
-    out->width = image->full_width;
-    out->height = image->full_height;
-    memcpy(out->format, image->format, sizeof(out->format));
-
-    out->block = ims_alloc_aligned(settings->block_size);
-    if (out->block == NULL)
-        status = ims_fail_memory(settings->block_size);
-    for (size_t i = 0; i < settings->extractor_count; i++) {
-        if (status != IMGSIM_OK || out->state != IMGSIM_FILE_OK || (needed >> i & 1) == 0)
-            continue;
-        if (settings->stop != NULL && atomic_load(settings->stop))
-            status = ims_fail(IMGSIM_ERROR_CANCELLED, "stopped while preparing %s", path);
-        else
-            status = extract_one(settings, i, image, out);
-    }
+    if (status == IMGSIM_OK && image != NULL)
+        status = ims_prepare_extract(settings, path, image, needed, out);
     imgsim_image_free(image);
     return status;
 }

@@ -157,7 +157,12 @@ struct ims_prepare_settings {
     uint64_t network_mask; /* extractors that work in batches */
     /* Set by another thread: images in work are given up, with CANCELLED. NULL: never. */
     const atomic_bool *stop;
+    /* Told before each step on an image: IMS_STEP_DECODE, or the position of an extractor. NULL: nobody is. */
+    void (*note_step)(void *context, uint32_t step);
+    void *step_context;
 };
+
+#define IMS_STEP_DECODE UINT32_MAX
 
 /* What became of a file. Zero it before use, release with ims_prepared_file_clear(). */
 struct ims_prepared_file {
@@ -173,7 +178,7 @@ struct ims_prepared_file {
     uint64_t bytes_read;
     uint64_t rows;   /* extractors whose row is in the block */
     uint64_t inputs; /* extractors whose network input is in the block */
-    uint8_t *block;
+    uint8_t *block;  /* allocated when the image is there, unless it is there before */
 };
 
 /* A buffer that is used for one file after another. Zero it before use, release with ims_free(data). */
@@ -181,6 +186,8 @@ struct ims_file_buffer {
     uint8_t *data;
     size_t capacity;
     size_t size;
+    /* Gives data and capacity room for `size` bytes, or false; what was there may be lost. NULL: memory of ims_alloc(). */
+    bool (*reserve)(struct ims_file_buffer *buffer, size_t size);
 };
 
 /* Compute where rows and inputs stand in a block; sets block_size and network_mask. */
@@ -196,9 +203,23 @@ imgsim_status ims_prepare_read(
     struct ims_file_buffer *buffer,
     struct ims_prepared_file *out);
 /*
- * Decode what was read and let the extractors of the mask `needed` work on it; networks only prepare their input.
- * An image that fails has state and reason; errors are those that end the scan.
+ * Decode what was read: size, format and *out_image. An image that fails has state and reason, and *out_image is NULL; errors are
+ * those that end the scan.
  */
+imgsim_status ims_prepare_image(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    const struct ims_file_buffer *buffer,
+    struct ims_prepared_file *out,
+    imgsim_image **out_image);
+/* Let the extractors of the mask `needed` work on an image; networks only prepare their input. Errors as before. */
+imgsim_status ims_prepare_extract(
+    const struct ims_prepare_settings *settings,
+    const char *path,
+    const imgsim_image *image,
+    uint64_t needed,
+    struct ims_prepared_file *out);
+/* Both, one after the other. */
 imgsim_status ims_prepare_decode(
     const struct ims_prepare_settings *settings,
     const char *path,
