@@ -11,6 +11,7 @@
 #include <imgsim/index.h>
 #include <imgsim/metric.h>
 #include <imgsim/projector.h>
+#include <imgsim/map.h>
 #include <imgsim/query.h>
 #include <imgsim/scan.h>
 

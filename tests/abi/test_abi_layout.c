@@ -184,6 +184,29 @@ int main(void)
     OFFSET(imgsim_hit, height, 44);
     CHECK_EQUAL(sizeof(imgsim_hit), 48);
 
+    OFFSET(imgsim_map_options, struct_size, 0);
+    OFFSET(imgsim_map_options, seed, 8);
+    OFFSET(imgsim_map_options, layout, 16);
+    OFFSET(imgsim_map_options, dimension, 20);
+    OFFSET(imgsim_map_options, metric, 24);
+    OFFSET(imgsim_map_options, threads, 28);
+    OFFSET(imgsim_map_options, neighbours, 32);
+    OFFSET(imgsim_map_options, epochs, 36);
+    OFFSET(imgsim_map_options, min_dist, 40);
+    OFFSET(imgsim_map_options, spread, 48);
+    OFFSET(imgsim_map_options, negatives, 56);
+    OFFSET(imgsim_map_options, start, 60);
+    OFFSET(imgsim_map_options, perplexity, 64);
+    OFFSET(imgsim_map_options, early_exaggeration, 72);
+    OFFSET(imgsim_map_options, late_exaggeration, 80);
+    OFFSET(imgsim_map_options, learning_rate, 88);
+    OFFSET(imgsim_map_options, start_positions, 96);
+    OFFSET(imgsim_map_options, progress, 104);
+    OFFSET(imgsim_map_options, progress_data, 112);
+    OFFSET(imgsim_map_options, exact_neighbours, 120);
+    OFFSET(imgsim_map_options, refresh, 124);
+    CHECK_EQUAL(sizeof(imgsim_map_options), 128);
+
     OFFSET(imgsim_part, struct_size, 0);
     OFFSET(imgsim_part, feature, 8);
     OFFSET(imgsim_part, value, 16);

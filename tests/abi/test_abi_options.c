@@ -23,6 +23,7 @@ static const struct {
      sizeof(imgsim_image_options)},
     {"index", (init_function)(void (*)(void))imgsim_index_options_init,
      sizeof(imgsim_index_options)},
+    {"map", (init_function)(void (*)(void))imgsim_map_options_init, sizeof(imgsim_map_options)},
     {"projection", (init_function)(void (*)(void))imgsim_projection_options_init,
      sizeof(imgsim_projection_options)},
     {"projector", (init_function)(void (*)(void))imgsim_projector_options_init,

@@ -9,11 +9,12 @@ from .arrays import ROW_BITS, ROW_FLOAT32, ROW_UINT32, compare, metric_code, met
 from .catalog import Catalog, Feature, File, Hit, Part, Results
 from .extractor import Extractor, Image
 from .index import Index
+from .map import Map
 from .native import Error, library
 from .projector import Projector
 
 __all__ = [
-    "Catalog", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Part", "Projector", "Results",
+    "Catalog", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Part", "Projector", "Results",
     "compare", "has_feature", "metric_code", "metric_name", "set_blas_threads", "simd_name", "version",
     "ROW_BITS", "ROW_FLOAT32", "ROW_UINT32",
 ]

@@ -14,6 +14,7 @@ from .arrays import (
 )
 from .extractor import Extractor, Image
 from .index import Index, filter_bits
+from .map import Map
 from .native import library, make, options
 from .projector import Projector
 
@@ -377,6 +378,10 @@ class Catalog:
             index._handle = make("imgsim_derive_index", self._handle, text(feature), byref(settings))
         self._drop_queries()
         return index
+
+    def map(self, feature=None, layout="umap", dim=2, seed=1, **settings):
+        """The map of the images by a feature ("embedding"), kept with the catalog; returns a Map."""
+        return Map.of_catalog(self._handle, feature, layout, dim, seed, **settings)
 
     def export_npy(self, feature, path):
         """Write a feature as PATH (dense rows) and PATH with .ids.npy (their ids)."""

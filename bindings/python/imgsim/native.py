@@ -142,6 +142,17 @@ class SearchOptions(Structure):
     ]
 
 
+class MapOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("seed", c_uint64), ("layout", c_int32), ("dimension", c_uint32), ("metric", c_int32),
+        ("threads", c_uint32), ("neighbours", c_uint32), ("epochs", c_uint32), ("min_dist", c_double),
+        ("spread", c_double), ("negatives", c_uint32), ("start", c_int32), ("perplexity", c_double),
+        ("early_exaggeration", c_double), ("late_exaggeration", c_double), ("learning_rate", c_double),
+        ("start_positions", POINTER(c_float)), ("progress", ProgressCallback), ("progress_data", c_void_p),
+        ("exact_neighbours", c_int32), ("refresh", c_int32),
+    ]
+
+
 class QueryOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("k", c_uint32), ("images", c_int32), ("fusion", c_int32), ("search", c_int32),
@@ -178,7 +189,7 @@ _Out = POINTER(c_void_p)
 OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
-    "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -307,6 +318,23 @@ PROTOTYPES = {
     "imgsim_index_get_note": (c_char_p, [Handle]),
     "imgsim_index_save": (Status, [Handle, c_char_p]),
     "imgsim_index_open": (Status, [c_char_p, c_int32, _Out]),
+    # map.h
+    "imgsim_map_new": (Status, [
+        POINTER(c_float), c_size_t, c_uint32, POINTER(c_int64), POINTER(MapOptions), _Out]),
+    "imgsim_map_new_catalog": (Status, [Handle, c_char_p, POINTER(MapOptions), _Out]),
+    "imgsim_map_free": (None, [Handle]),
+    "imgsim_map_get_count": (c_size_t, [Handle]),
+    "imgsim_map_get_dimension": (c_uint32, [Handle]),
+    "imgsim_map_get_layout": (c_int32, [Handle]),
+    "imgsim_map_get_positions": (POINTER(c_float), [Handle]),
+    "imgsim_map_get_ids": (POINTER(c_int64), [Handle]),
+    "imgsim_map_get_neighbour_count": (c_uint32, [Handle]),
+    "imgsim_map_get_neighbours": (POINTER(c_uint32), [Handle]),
+    "imgsim_map_get_distances": (POINTER(c_float), [Handle]),
+    "imgsim_map_get_feature": (c_char_p, [Handle]),
+    "imgsim_map_get_kl": (c_double, [Handle]),
+    "imgsim_layout_name": (c_char_p, [c_int32]),
+    "imgsim_layout_from_name": (Status, [c_char_p, POINTER(c_int32)]),
     # query.h
     "imgsim_query_new": (Status, [Handle, POINTER(QueryOptions), _Out]),
     "imgsim_query_free": (None, [Handle]),
