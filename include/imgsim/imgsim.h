@@ -9,9 +9,9 @@
 #include <imgsim/extractor.h>
 #include <imgsim/image.h>
 #include <imgsim/index.h>
+#include <imgsim/map.h>
 #include <imgsim/metric.h>
 #include <imgsim/projector.h>
-#include <imgsim/map.h>
 #include <imgsim/query.h>
 #include <imgsim/scan.h>
 
