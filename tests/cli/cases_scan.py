@@ -97,6 +97,28 @@ def scan_options(place):
     place.run("scan", "more", "--follow-links", "--no-hash").exits(0)
 
 
+@case
+def scan_leaves_out(place):
+    """Patterns, sizes: counted under their reasons, and back again when the rules are gone."""
+    gallery.draw_families(place.path("photos"), 2)
+    gallery.write(place.path("photos", "discs", "icon.png"), b"tiny")
+    gallery.write(place.path("photos", ".hidden.png"), b"tiny")
+    scanned(place, "--include", "*.png", "--exclude", "rings/", "--exclude", "/discs/*-00*", "--min-bytes", "100").exits(0)
+    states = place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["states"]
+    check(states["skipped:excluded folder"] == 1 and states["skipped:hidden"] == 1, str(states))
+    check(states["skipped:too few bytes"] == 1 and states["skipped:excluded"] >= 1, str(states))
+    failed = place.run("status", "--failed", "--json", "-c", "photos").json("imgsim.failed/1")
+    check(sum(states.values()) - states["ok"] == failed["count"], str(failed))
+    check({"excluded folder", "excluded", "too few bytes", "hidden"} <= {file["reason"] for file in failed["files"]},
+          str(failed))
+    scanned(place).exits(0)
+    states = place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["states"]
+    check("skipped:excluded folder" not in states and "missing" not in states, str(states))
+    place.run("scan", "photos", "--exclude", "[a").exits(2).says("pattern \"[a\"")
+    place.run("scan", "fresh", "--include", "").exits(2).says("empty")
+    check(not os.path.exists(place.path("fresh")), "a catalog was made for a wrong command line")
+
+
 def wait_for_progress(process):
     """Until the scan has stored something, by its own words."""
     for line in process.stderr:

@@ -94,11 +94,13 @@ class Catalog:
 
     def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
              precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
-             include_hidden=False, follow_links=False, recheck=False):
+             include_hidden=False, follow_links=False, recheck=False, include=(), exclude=(), min_bytes=0,
+             one_file_system=False):
         """Bring the catalog up to date with folders and files; returns the report as a dict.
 
         model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
         color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
+        include, exclude: patterns such as "*.jpg" or "cache/", one or a list; docs/scanning.md has their rules.
         """
         chosen = list(extractors or [])
         chosen += [Extractor("color")] if color else []
@@ -111,10 +113,13 @@ class Catalog:
         with Callbacks() as callbacks:
             settings = options("scan", threads=threads, min_side=min_side, transaction_size=transaction_size,
                                include_hidden=int(include_hidden), follow_links=int(follow_links),
-                               recheck=int(recheck), progress=callbacks.progress(progress))
+                               recheck=int(recheck), min_bytes=min_bytes, one_file_system=int(one_file_system),
+                               progress=callbacks.progress(progress))
             handles = (c_void_p * max(len(chosen), 1))(*[extractor._handle for extractor in chosen])
             settings.extractors = ctypes.cast(handles, POINTER(c_void_p))
             settings.extractor_count = len(chosen)
+            settings.include, settings.include_count = _texts(include)
+            settings.exclude, settings.exclude_count = _texts(exclude)
             try:
                 library.imgsim_scan(self._handle, (c_char_p * len(names))(*names), len(names), byref(settings),
                                     byref(report))
@@ -403,6 +408,13 @@ class Catalog:
         return problems
 
 
+def matches(pattern, path, folder=False):
+    """Whether a pattern of scan(include=, exclude=) matches a path below a scanned folder."""
+    result = ctypes.c_int32()
+    library.imgsim_scan_match(text(pattern), text(path), int(folder), byref(result))
+    return bool(result.value)
+
+
 _Query = namedtuple("_Query", "handle callbacks")
 
 
@@ -414,6 +426,12 @@ class _FeaturesHandle:
 
     def __del__(self):
         library.imgsim_features_free(self.handle)
+
+
+def _texts(values):
+    """One text or many as an array of C strings, and their number."""
+    names = [text(value) for value in ([values] if isinstance(values, (str, bytes, os.PathLike)) else values)]
+    return (c_char_p * max(len(names), 1))(*names), len(names)
 
 
 def _pick(table, value, what):
