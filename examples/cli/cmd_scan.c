@@ -24,8 +24,10 @@ const char cli_help_scan[] =
     "Decoding:  --min-side N     JPEGs may be reduced to this shorter side (256)\n"
     "           --full           they may not\n"
     "           --max-pixels N   refuse larger pictures\n"
-    "Files:     --include '*.jpg'  --exclude 'cache/'  --min-bytes N\n"
-    "           --one-file-system  --hidden  --follow-links (to folders)  --recheck\n"
+    "Pictures:  --thumb-side N   longer side of the thumbnails (128)   --no-thumbs\n"
+    "Files:     --hidden         also names that begin with a dot\n"
+    "           --follow-links   also folders behind symbolic links\n"
+    "           --recheck        read files again even if size and time are the same\n"
     "Features:  --replace        drop a feature set made with other settings\n"
     "Scripts:   --strict         exit status 6 if some files failed\n"
     "           --json           a report on standard output\n"
@@ -38,10 +40,9 @@ struct scan_settings {
     int32_t hash, no_hash;
     uint32_t hash_bits;
     uint32_t min_side;
+    uint32_t thumb_side; /* 0: not given */
     uint64_t max_pixels;
-    uint64_t min_bytes;
-    struct cli_list include, exclude;
-    int32_t full, hidden, follow_links, one_file_system, recheck, replace, strict;
+    int32_t full, hidden, follow_links, recheck, replace, strict, no_thumbs;
 };
 
 /* The extractors of one scan. */
@@ -83,13 +84,11 @@ static int read_settings(struct cli *cli, int argc, char **argv, struct scan_set
         {"no-hash", 0, CLI_FLAG, &settings->no_hash, 0, 0, NULL},
         {"min-side", 0, CLI_COUNT, &settings->min_side, 0, 1 << 20, NULL},
         {"full", 0, CLI_FLAG, &settings->full, 0, 0, NULL},
+        {"thumb-side", 0, CLI_COUNT, &settings->thumb_side, 16, 512, NULL},
+        {"no-thumbs", 0, CLI_FLAG, &settings->no_thumbs, 0, 0, NULL},
         {"max-pixels", 0, CLI_SIZE, &settings->max_pixels, 1, 1e15, NULL},
         {"hidden", 0, CLI_FLAG, &settings->hidden, 0, 0, NULL},
         {"follow-links", 0, CLI_FLAG, &settings->follow_links, 0, 0, NULL},
-        {"include", 0, CLI_LIST, &settings->include, 0, 0, NULL},
-        {"exclude", 0, CLI_LIST, &settings->exclude, 0, 0, NULL},
-        {"min-bytes", 0, CLI_SIZE, &settings->min_bytes, 0, 1e15, NULL},
-        {"one-file-system", 0, CLI_FLAG, &settings->one_file_system, 0, 0, NULL},
         {"recheck", 0, CLI_FLAG, &settings->recheck, 0, 0, NULL},
         {"replace", 0, CLI_FLAG, &settings->replace, 0, 0, NULL},
         {"strict", 0, CLI_FLAG, &settings->strict, 0, 0, NULL},
@@ -117,20 +116,10 @@ static bool read_bins(const char *text, uint32_t *bins)
     return true;
 }
 
-/* A pattern that cannot be read is wrong usage. */
-static int check_patterns(const struct cli *cli, const struct cli_list *patterns)
+static int check_paths(const struct cli *cli, const struct scan_settings *settings)
 {
-    for (size_t i = 0; i < patterns->count; i++) {
-        int32_t matches;
-
-        if (imgsim_scan_match(patterns->items[i], "x", 0, &matches) != IMGSIM_OK)
-            return cli_usage(cli, "%s", imgsim_last_error());
-    }
-    return CLI_GO_ON;
-}
-
-static int check_paths(const struct cli *cli)
-{
+    if (settings->no_thumbs && settings->thumb_side > 0)
+        return cli_usage(cli, "--thumb-side and --no-thumbs contradict each other");
     if (cli->operand_count == 0)
         return cli_usage(cli, "scan needs a folder or a file");
     for (size_t i = 0; i < cli->operand_count; i++) {
@@ -243,22 +232,40 @@ static int make_extractors(
     return status;
 }
 
-/* --replace: drop the feature sets that were made with other settings. */
-static int drop_changed(const struct cli *cli, imgsim_catalog *catalog, const struct scan_set *set)
+static int drop_feature(const struct cli *cli, imgsim_catalog *catalog, const char *name)
 {
+    imgsim_status status = imgsim_catalog_remove_features(catalog, name);
+
+    if (status != IMGSIM_OK)
+        return cli_failed(status, CLI_ABOUT_CATALOG);
+    cli_note(cli, "the feature set '%s' is computed anew: it had other settings", name);
+    return CLI_GO_ON;
+}
+
+/* --replace: drop the feature sets that were made with other settings. */
+static int drop_changed(
+    const struct cli *cli,
+    imgsim_catalog *catalog,
+    const struct scan_settings *settings,
+    const struct scan_set *set)
+{
+    struct cli_feature thumbs;
+    char begin[32];
     for (size_t i = 0; i < set->count; i++) {
         const char *name = imgsim_extractor_get_name(set->items[i]);
         struct cli_feature feature;
-        imgsim_status status;
+        int status;
 
         if (!cli_has_feature(catalog, name, &feature) ||
             strcmp(feature.fingerprint, imgsim_extractor_get_fingerprint(set->items[i])) == 0)
             continue;
-        status = imgsim_catalog_remove_features(catalog, name);
-        if (status != IMGSIM_OK)
-            return cli_failed(status, CLI_ABOUT_CATALOG);
-        cli_note(cli, "the feature set '%s' is computed anew: it had other settings", name);
+        if ((status = drop_feature(cli, catalog, name)) != CLI_GO_ON)
+            return status;
     }
+    snprintf(begin, sizeof(begin), "thumb:side=%u,", settings->thumb_side);
+    if (settings->thumb_side > 0 && cli_has_feature(catalog, "thumbnail", &thumbs) &&
+        strncmp(thumbs.spec, begin, strlen(begin)) != 0)
+        return drop_feature(cli, catalog, "thumbnail");
     return CLI_GO_ON;
 }
 
@@ -357,12 +364,10 @@ static int run_scan(
     options.include_hidden = settings->hidden;
     options.follow_links = settings->follow_links;
     options.recheck = settings->recheck;
-    options.include = settings->include.items;
-    options.include_count = settings->include.count;
-    options.exclude = settings->exclude.items;
-    options.exclude_count = settings->exclude.count;
-    options.min_bytes = settings->min_bytes;
-    options.one_file_system = settings->one_file_system;
+    if (settings->no_thumbs)
+        options.thumb_side = 0;
+    else if (settings->thumb_side > 0)
+        options.thumb_side = settings->thumb_side;
 
     status = imgsim_scan(
         catalog, (const char *const *)cli->operands, cli->operand_count, &options, &report);
@@ -398,11 +403,7 @@ int cmd_scan(struct cli *cli, int argc, char **argv)
     cli_model_options_init(&settings.model);
     status = read_settings(cli, argc, argv, &settings);
     if (status == CLI_GO_ON)
-        status = check_patterns(cli, &settings.include);
-    if (status == CLI_GO_ON)
-        status = check_patterns(cli, &settings.exclude);
-    if (status == CLI_GO_ON)
-        status = check_paths(cli);
+        status = check_paths(cli, &settings);
     if (status == CLI_GO_ON)
         status = cli_scan_catalog(cli, cli->operands[0], &folder);
     /* Whatever can be wrong on the command line is found before a catalog is made. */
@@ -420,7 +421,7 @@ int cmd_scan(struct cli *cli, int argc, char **argv)
     }
     cli_catch_interrupts();
     if (settings.replace)
-        status = drop_changed(cli, catalog, &set);
+        status = drop_changed(cli, catalog, &settings, &set);
     if (status == CLI_GO_ON)
         status = run_scan(cli, &settings, catalog, &set);
 

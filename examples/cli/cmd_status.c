@@ -113,6 +113,7 @@ static const char *type_name(int32_t row_type)
 {
     return row_type == IMGSIM_ROW_FLOAT32  ? "float32"
            : row_type == IMGSIM_ROW_UINT32 ? "uint32"
+           : row_type == IMGSIM_ROW_BYTES  ? "bytes"
                                            : "bits";
 }
 

@@ -212,9 +212,9 @@ typedef struct imgsim_feature_info {
     const char *fingerprint;
     /** Name of the feature it was computed from, "" if from images. */
     const char *source;
-    /** Values, or bits, in a row. */
+    /** Values, or bits, in a row; the most bytes of one. */
     uint32_t dimension;
-    /** IMGSIM_ROW_FLOAT32, UINT32 or BITS. */
+    /** IMGSIM_ROW_FLOAT32, UINT32, BITS or BYTES. */
     int32_t row_type;
     /** Default metric. */
     int32_t metric;
@@ -248,16 +248,16 @@ IMGSIM_API imgsim_status imgsim_catalog_open_features(
 IMGSIM_API void imgsim_features_free(imgsim_features *features);
 /** Rows, one per id given so far. */
 IMGSIM_API uint64_t imgsim_features_get_row_count(const imgsim_features *features);
-/** Values, or bits, in a row. */
+/** Values, or bits, in a row; the most bytes of one. */
 IMGSIM_API uint32_t imgsim_features_get_dimension(const imgsim_features *features);
-/** IMGSIM_ROW_FLOAT32, UINT32 or BITS. */
+/** IMGSIM_ROW_FLOAT32, UINT32, BITS or BYTES. */
 IMGSIM_API int32_t imgsim_features_get_row_type(const imgsim_features *features);
 /** Default metric. */
 IMGSIM_API int32_t imgsim_features_get_metric(const imgsim_features *features);
 /** Whether the image of this id has a row and is in state OK: 1 or 0. */
 IMGSIM_API int32_t imgsim_features_has_row(const imgsim_features *features, int64_t id);
 /** All rows, mapped, row = id; rows of ids without this feature are unspecified. NULL for UINT32 rows, which are kept
- *  sparse; belongs to the handle. */
+ *  sparse, and for BYTES rows; belongs to the handle. */
 IMGSIM_API const void *imgsim_features_get_rows(const imgsim_features *features);
 
 /**
@@ -266,7 +266,8 @@ IMGSIM_API const void *imgsim_features_get_rows(const imgsim_features *features)
  * @param ids       id_count ids
  * @param out_rows  id_count rows
  * @param out_size  bytes of out_rows
- * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (an id without a row); IMGSIM_ERROR_INVALID_ARGUMENT. Since 0.1.
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (an id without a row); IMGSIM_ERROR_UNSUPPORTED (BYTES rows);
+ *         IMGSIM_ERROR_INVALID_ARGUMENT. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_features_read(
     const imgsim_features *features,
@@ -274,6 +275,20 @@ IMGSIM_API imgsim_status imgsim_features_read(
     size_t id_count,
     void *out_rows,
     size_t out_size);
+
+/**
+ * The bytes of one row of a feature whose rows consist of bytes: of the feature "thumbnail", the thumbnail of the image, a JPEG file
+ * upright in sRGB. To read many, keep the handle; any number of threads may.
+ *
+ * @param out_data  mapped, belongs to the handle
+ * @param out_size  bytes
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (an id without a row); IMGSIM_ERROR_UNSUPPORTED (a feature of other rows). Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_features_get_bytes(
+    const imgsim_features *features,
+    int64_t id,
+    const void **out_data,
+    size_t *out_size);
 
 /**
  * Mapped sparse rows of a histogram feature: row i has the entries offsets[i] to offsets[i] + lengths[i] - 1.

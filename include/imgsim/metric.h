@@ -18,7 +18,9 @@ enum {
     /** dimension x uint32_t: exact counts of a histogram */
     IMGSIM_ROW_UINT32 = 2,
     /** dimension bits in dimension / 8 bytes; dimension is a multiple of 8 */
-    IMGSIM_ROW_BITS = 3
+    IMGSIM_ROW_BITS = 3,
+    /** bytes, as many as each row has, at most dimension: thumbnails. No metric compares them. */
+    IMGSIM_ROW_BYTES = 4
 };
 
 /**

@@ -124,9 +124,13 @@ void ims_change_end(struct ims_change *change);
 
 /* ---- feature sets ---- */
 
-/* Files a set consists of: one matrix, or the four arrays of sparse rows. */
+/*
+ * Files a set consists of: one matrix, the four arrays of sparse rows, or offsets, lengths and data of rows of bytes. Sparse rows
+ * and rows of bytes share what finds a row among the entries: bins, or bytes.
+ */
 #define IMS_SET_FILES_MAX 4
 enum { IMS_SPARSE_OFFSETS, IMS_SPARSE_LENGTHS, IMS_SPARSE_BINS, IMS_SPARSE_COUNTS };
+enum { IMS_BYTES_DATA = IMS_SPARSE_LENGTHS + 1 };
 
 /* What one file of a set looks like. */
 struct ims_set_file {
@@ -146,7 +150,7 @@ struct ims_feature_set {
     int32_t row_type;
     int32_t metric;
     int64_t sequence;
-    uint64_t entries; /* of a sparse set, committed */
+    uint64_t entries; /* of a sparse set or one of bytes, committed */
     char *name;
     char *spec;
     char *fingerprint;
@@ -237,11 +241,12 @@ struct imgsim_features {
     struct ims_bitset present;
     struct ims_mapping maps[IMS_SET_FILES_MAX];
     const void *rows; /* dense sets */
-    uint64_t
-        *offsets; /* sparse sets: copies, so that nobody changes them after they were checked */
+    /* Sparse sets and sets of bytes: copies, so that nobody changes them after they were checked. */
+    uint64_t *offsets;
     uint32_t *lengths;
     const uint16_t *bins;
     const uint32_t *counts;
+    const uint8_t *bytes;
     pthread_mutex_t mutex;
     int32_t sparse_checked; /* 0: not yet; 1: sound; -1: damaged. Under the mutex. */
     int64_t damaged_id;     /* -1: none found */
@@ -298,8 +303,8 @@ uint32_t ims_sparse_encode(
     uint16_t *out_bins,
     uint32_t *out_counts);
 /*
- * Copy offsets and lengths; rows without the feature get length 0; CORRUPT if a row lies outside
- * the entries.
+ * Copy offsets and lengths of a sparse set or one of bytes; rows without the feature get length 0;
+ * CORRUPT if a row lies outside the entries.
  */
 imgsim_status ims_sparse_attach(imgsim_features *features);
 /* Check one row's bins: ascending, below the dimension. */
@@ -359,7 +364,7 @@ struct ims_store {
     struct ims_bit_table present;
     struct ims_matrix files[IMS_SET_FILES_MAX];
     size_t file_count;
-    uint64_t entries; /* of a sparse set, written so far */
+    uint64_t entries; /* of a sparse set or one of bytes, written so far */
     bool open;        /* its files */
     bool made;        /* its files are new and not committed */
     bool dirty;       /* its row in table `features` */

@@ -82,6 +82,14 @@ imgsim_catalog_export_npy(const imgsim_catalog *catalog, const char *feature, co
             IMGSIM_ERROR_INVALID_ARGUMENT, "catalog, feature and path must not be NULL");
     if ((status = imgsim_catalog_open_features(catalog, feature, &features)) != IMGSIM_OK)
         return status;
+    if (features->set.row_type == IMGSIM_ROW_BYTES) {
+        status = ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED,
+            "rows of feature \"%s\" differ in size and make no matrix; write thumbnails as files "
+            "(imgsim export --thumbs)",
+            feature);
+        goto done;
+    }
     if ((second = ids_path(path)) == NULL) {
         status = ims_fail_memory(strlen(path));
         goto done;

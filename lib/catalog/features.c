@@ -35,7 +35,7 @@ imgsim_status ims_definition_check(const imgsim_feature_definition *definition)
             IMGSIM_ERROR_INVALID_ARGUMENT,
             "feature name \"%s\", expected 1 to 63 of [a-z0-9_-], the first a letter",
             definition->name != NULL ? definition->name : "");
-    if (definition->row_type < IMGSIM_ROW_FLOAT32 || definition->row_type > IMGSIM_ROW_BITS)
+    if (definition->row_type < IMGSIM_ROW_FLOAT32 || definition->row_type > IMGSIM_ROW_BYTES)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "row type %d is not known", definition->row_type);
     if (definition->dimension < 1 || definition->dimension > IMS_DIMENSION_MAX)
         return ims_fail(
@@ -173,7 +173,7 @@ imgsim_status ims_features_map(
     if ((status = copy_set(set, features)) != IMGSIM_OK ||
         (status = map_files(set, folder, features)) != IMGSIM_OK)
         goto done;
-    if (features->set.row_type == IMGSIM_ROW_UINT32)
+    if (features->set.row_type == IMGSIM_ROW_UINT32 || features->set.row_type == IMGSIM_ROW_BYTES)
         status = ims_sparse_attach(features);
     else
         features->rows = features->maps[0].data + IMS_NPY_DATA;
@@ -290,6 +290,11 @@ imgsim_status imgsim_features_read(
     if (features == NULL || (id_count > 0 && (ids == NULL || out_rows == NULL)))
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "features, ids and out_rows must not be NULL");
+    if (features->set.row_type == IMGSIM_ROW_BYTES)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED,
+            "rows of feature \"%s\" differ in size: read them with imgsim_features_get_bytes",
+            features->set.name);
     row_size = ims_row_size(features->set.row_type, features->set.dimension);
     if (!ims_mul_size(id_count, row_size, &needed) || out_size < needed)
         return ims_fail(
@@ -310,6 +315,29 @@ imgsim_status imgsim_features_read(
                 features->set.name, (long long)ids[i]);
         }
     }
+    return IMGSIM_OK;
+}
+
+imgsim_status imgsim_features_get_bytes(
+    const imgsim_features *features,
+    int64_t id,
+    const void **out_data,
+    size_t *out_size)
+{
+    if (features == NULL || out_data == NULL || out_size == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "features and outputs must not be NULL");
+    *out_data = NULL;
+    *out_size = 0;
+    if (features->set.row_type != IMGSIM_ROW_BYTES)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED, "feature \"%s\" does not consist of bytes",
+            features->set.name);
+    if (!imgsim_features_has_row(features, id))
+        return ims_fail(
+            IMGSIM_ERROR_NOT_FOUND, "id %lld has no row of feature \"%s\"", (long long)id,
+            features->set.name);
+    *out_data = features->bytes + features->offsets[id];
+    *out_size = features->lengths[id];
     return IMGSIM_OK;
 }
 

@@ -35,6 +35,11 @@ size_t ims_set_files(int32_t row_type, uint32_t dimension, struct ims_set_file o
         memcpy(out_files, sparse, sizeof(sparse));
         return IMS_SET_FILES_MAX;
     }
+    if (row_type == IMGSIM_ROW_BYTES) {
+        memcpy(out_files, sparse, 2 * sizeof(sparse[0]));
+        out_files[IMS_BYTES_DATA] = (struct ims_set_file){".bytes.npy", "|u1", 0, 1, false};
+        return 3;
+    }
     out_files[0] = (struct ims_set_file){
         .suffix = ".npy",
         .dtype = row_type == IMGSIM_ROW_BITS ? "|u1" : "<f4",

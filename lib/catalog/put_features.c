@@ -26,6 +26,10 @@ static imgsim_status check_rows(
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT,
             "histogram rows come only from a scan; give float or bit rows");
+    if (definition->row_type == IMGSIM_ROW_BYTES)
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT,
+            "rows of bytes come only from a scan; give float or bit rows");
     if (id_count > 0 && (ids == NULL || rows == NULL))
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "ids and rows must not be NULL");
     row_size = ims_row_size(definition->row_type, definition->dimension);

@@ -41,7 +41,7 @@ static bool set_is_sound(const struct ims_feature_set *set)
     return set->number < IMS_SETS_MAX && ims_set_name_valid(set->name) &&
            ims_set_name_valid(set->stem) && set->dimension >= 1 &&
            set->dimension <= IMS_DIMENSION_MAX && set->row_type >= IMGSIM_ROW_FLOAT32 &&
-           set->row_type <= IMGSIM_ROW_BITS &&
+           set->row_type <= IMGSIM_ROW_BYTES &&
            (set->row_type != IMGSIM_ROW_BITS || set->dimension % 8 == 0) &&
            set->metric >= IMGSIM_METRIC_DEFAULT && set->metric <= IMGSIM_METRIC_CALLBACK &&
            set->entries <= INT64_MAX / 8;

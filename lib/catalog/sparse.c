@@ -34,8 +34,13 @@ imgsim_status ims_sparse_attach(imgsim_features *features)
         return ims_fail_memory(rows * sizeof(*features->offsets));
     memcpy(features->offsets, offsets, rows * sizeof(*features->offsets));
     memcpy(features->lengths, lengths, rows * sizeof(*features->lengths));
-    features->bins = (const uint16_t *)(features->maps[IMS_SPARSE_BINS].data + IMS_NPY_DATA);
-    features->counts = (const uint32_t *)(features->maps[IMS_SPARSE_COUNTS].data + IMS_NPY_DATA);
+    if (features->set.row_type == IMGSIM_ROW_BYTES) {
+        features->bytes = features->maps[IMS_BYTES_DATA].data + IMS_NPY_DATA;
+    } else {
+        features->bins = (const uint16_t *)(features->maps[IMS_SPARSE_BINS].data + IMS_NPY_DATA);
+        features->counts =
+            (const uint32_t *)(features->maps[IMS_SPARSE_COUNTS].data + IMS_NPY_DATA);
+    }
     ims_mapping_clear(&features->maps[IMS_SPARSE_OFFSETS]);
     ims_mapping_clear(&features->maps[IMS_SPARSE_LENGTHS]);
 

@@ -159,6 +159,30 @@ static imgsim_status put_sparse_row(
     return IMGSIM_OK;
 }
 
+/* A row of bytes comes as its length, in 32 bits, and the bytes. */
+static imgsim_status put_bytes_row(struct ims_store *store, int64_t id, const uint8_t *row)
+{
+    uint64_t offset = store->entries;
+    imgsim_status status;
+    uint32_t length;
+
+    memcpy(&length, row, sizeof(length));
+    if (length > store->set.dimension)
+        return ims_fail(
+            IMGSIM_ERROR_INTERNAL, "a row of feature \"%s\" has %u bytes, at most %u",
+            store->set.name, length, store->set.dimension);
+    if ((status = ims_matrix_write(
+             &store->files[IMS_BYTES_DATA], offset, length, row + sizeof(length))) != IMGSIM_OK ||
+        (status = ims_matrix_write(&store->files[IMS_SPARSE_OFFSETS], (uint64_t)id, 1, &offset)) !=
+            IMGSIM_OK ||
+        (status = ims_matrix_write(&store->files[IMS_SPARSE_LENGTHS], (uint64_t)id, 1, &length)) !=
+            IMGSIM_OK)
+        return status;
+    store->entries += length;
+    store->dirty = true;
+    return IMGSIM_OK;
+}
+
 imgsim_status ims_store_put_row(
     struct ims_catalog_writer *writer,
     struct ims_store *store,
@@ -171,6 +195,8 @@ imgsim_status ims_store_put_row(
         return status;
     if (store->set.row_type == IMGSIM_ROW_UINT32)
         return put_sparse_row(writer, store, id, row);
+    if (store->set.row_type == IMGSIM_ROW_BYTES)
+        return put_bytes_row(store, id, row);
     return ims_matrix_write(&store->files[0], (uint64_t)id, 1, row);
 }
 
@@ -216,8 +242,8 @@ void ims_store_close(struct ims_catalog_writer *writer, struct ims_store *store)
 
 /* ---- files that nobody names ---- */
 
-static const char *const suffixes[] = {
-    ".offsets.npy", ".lengths.npy", ".bins.npy", ".counts.npy", ".npy"};
+static const char *const suffixes[] = {".offsets.npy", ".lengths.npy", ".bins.npy",
+                                       ".counts.npy",  ".bytes.npy",   ".npy"};
 
 void ims_store_remove_files(const imgsim_catalog *catalog, const char *stem)
 {

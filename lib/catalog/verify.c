@@ -152,6 +152,26 @@ static void check_histograms(struct check *check, const imgsim_features *feature
     }
 }
 
+/* Rows of bytes are thumbnails: JPEG files from their first marker to their last. */
+static void check_bytes(struct check *check, const imgsim_features *features)
+{
+    int examples = 0;
+
+    for (uint64_t id = 0; id < features->row_count && examples < EXAMPLES_MAX; id++) {
+        const uint8_t *row = features->bytes + features->offsets[id];
+        uint32_t length = features->lengths[id];
+
+        if (!ims_bitset_test(&features->present, (int64_t)id) ||
+            (length >= 4 && row[0] == 0xff && row[1] == 0xd8 && row[length - 2] == 0xff &&
+             row[length - 1] == 0xd9))
+            continue;
+        report(
+            check, "feature \"%s\": the thumbnail of id %llu is damaged", features->set.name,
+            (unsigned long long)id);
+        examples++;
+    }
+}
+
 static imgsim_status check_features(struct check *check)
 {
     for (size_t i = 0; i < check->snapshot.set_count; i++) {
@@ -168,6 +188,8 @@ static imgsim_status check_features(struct check *check)
             check_floats(check, features);
         else if (set->set.row_type == IMGSIM_ROW_UINT32)
             check_histograms(check, features);
+        else if (set->set.row_type == IMGSIM_ROW_BYTES)
+            check_bytes(check, features);
         imgsim_features_free(features);
     }
     return IMGSIM_OK;

@@ -277,6 +277,10 @@ static imgsim_status read_options(
         return ims_fail(
             IMGSIM_ERROR_UNSUPPORTED,
             "an index kept with a catalog cannot know the caller's function or matrix");
+    if (imgsim_features_get_row_type(features) == IMGSIM_ROW_BYTES)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED, "\"%s\" holds thumbnails, which no index compares",
+            ims_features_name(features));
     if (imgsim_features_get_row_type(features) == IMGSIM_ROW_UINT32)
         return ims_fail(
             IMGSIM_ERROR_UNSUPPORTED,

@@ -5,6 +5,7 @@
  */
 #include "extract/extractor.h"
 #include "image/image.h"
+#include "image/pixels.h"
 
 #include "core/memory.h"
 #include "core/options.h"
@@ -14,15 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * Up to this many bins several tables are kept, so that equal neighbours do not wait for each
- * other's addition.
- */
+/* Several tables are kept, so that equal neighbours do not wait for each other's addition. */
 enum { TABLES = 4, TABLE_BINS_MAX = 4096 };
 
 struct color_extractor {
     imgsim_extractor common;
     int32_t space;
+    bool sixteen; /* RGB in 16 x 16 x 16 bins */
     /* Share of each channel's value in the index of the bin. */
     uint16_t offsets[3][256];
 };
@@ -149,19 +148,38 @@ static void count_rgb(
         tables[red[pixels[0]] + green[pixels[1]] + blue[pixels[2]]]++;
 }
 
-/* The same with 16 bins per channel, whose index needs no table. */
-static void count_rgb_16(const uint8_t *pixels, size_t count, uint32_t *tables)
+/*
+ * The same with 16 bins per channel: indexes by vectors, then counts of 16 bits, so that all tables stay in the first cache. A
+ * table is added to the row before it can overflow. Images of few pixels are not worth four tables.
+ */
+static void count_rgb_16(const uint8_t *pixels, size_t count, uint32_t *row)
 {
-    size_t i = 0;
+    enum { STRETCH = 1024, FEW = 16384, FULL = 65535 / (STRETCH / TABLES) * STRETCH };
+    const struct ims_pixel_kernels *kernels = ims_pixel_kernels();
+    uint16_t tables[TABLES][TABLE_BINS_MAX], index[STRETCH];
+    size_t counted = 0, done = 0;
+    bool few = count < FEW;
 
-    for (; i + TABLES <= count; i += TABLES, pixels += 3 * TABLES)
-        for (size_t t = 0; t < TABLES; t++) {
-            const uint8_t *p = pixels + 3 * t;
+    memset(tables, 0, few ? 0 : sizeof(tables));
+    while (done < count) {
+        size_t now = count - done < STRETCH ? count - done : STRETCH, i = 0;
 
-            tables[(t << 12) + ((p[0] & 0xf0u) << 4 | (p[1] & 0xf0u) | p[2] >> 4)]++;
+        kernels->bins_16(pixels + 3 * done, now, index);
+        for (; !few && i + TABLES <= now; i += TABLES)
+            for (size_t t = 0; t < TABLES; t++)
+                tables[t][index[i + t]]++;
+        for (; i < now; i++)
+            row[index[i]]++;
+        done += now;
+        counted += now;
+        if (!few && (counted + STRETCH > FULL || done == count)) {
+            for (size_t bin = 0; bin < TABLE_BINS_MAX; bin++)
+                row[bin] +=
+                    (uint32_t)tables[0][bin] + tables[1][bin] + tables[2][bin] + tables[3][bin];
+            memset(tables, 0, sizeof(tables));
+            counted = 0;
         }
-    for (; i < count; i++, pixels += 3)
-        tables[(pixels[0] & 0xf0u) << 4 | (pixels[1] & 0xf0u) | pixels[2] >> 4]++;
+    }
 }
 
 /* HSV and Lab, converted in stretches that stay in the cache. */
@@ -195,15 +213,17 @@ color_extract(const imgsim_extractor *extractor, const imgsim_image *image, void
 {
     const struct color_extractor *color = (const struct color_extractor *)extractor;
     size_t bins = extractor->dimension, pixels = (size_t)image->width * image->height;
-    uint32_t *tables = ims_calloc(TABLES * bins, sizeof(*tables));
-    uint32_t *row = out_row;
+    uint32_t *row = out_row, *tables;
 
-    if (tables == NULL)
+    if (color->sixteen) {
+        memset(row, 0, bins * sizeof(*row));
+        count_rgb_16(image->pixels, pixels, row);
+        return IMGSIM_OK;
+    }
+    if ((tables = ims_calloc(TABLES * bins, sizeof(*tables))) == NULL)
         return ims_fail_memory(TABLES * bins * sizeof(*tables));
     if (color->space != IMGSIM_COLOR_RGB)
         count_converted(color, image->pixels, pixels, tables, bins);
-    else if (bins == 4096 && color->offsets[0][255] == 15 * 256 && color->offsets[1][255] == 240)
-        count_rgb_16(image->pixels, pixels, tables);
     else
         count_rgb(color, image->pixels, pixels, tables, bins);
 
@@ -251,6 +271,8 @@ imgsim_extractor_new_color(const imgsim_color_options *options, imgsim_extractor
         return ims_fail_memory(sizeof(*color));
 
     color->space = read.space;
+    color->sixteen = read.space == IMGSIM_COLOR_RGB && read.bins[0] == 16 && read.bins[1] == 16 &&
+                     read.bins[2] == 16;
     for (uint32_t value = 0; value < 256; value++) {
         uint32_t bins = read.bins[1] * read.bins[2];
 

@@ -101,14 +101,19 @@ static void phash(const float *luma, uint32_t side, uint8_t *row)
     uint32_t length = 4 * side, count = side * side;
     int64_t half[SQUARE_MAX][SIDE_MAX]; /* rows of pixels, columns of frequencies */
     int64_t full[SIDE_MAX * SIDE_MAX], sorted[SIDE_MAX * SIDE_MAX];
+    int32_t values[SQUARE_MAX];
 
-    for (uint32_t y = 0; y < length; y++)
+    for (uint32_t y = 0; y < length; y++) {
+        for (uint32_t x = 0; x < length; x++)
+            values[x] = (int32_t)(luma[y * length + x] * 256.0f + 0.5f);
         for (uint32_t k = 0; k < side; k++) {
-            half[y][k] = 0;
+            int64_t sum = 0;
+
             for (uint32_t x = 0; x < length; x++)
-                half[y][k] +=
-                    (int64_t)(luma[y * length + x] * 256.0f + 0.5f) * cosines[k * length + x];
+                sum += (int64_t)values[x] * cosines[k * length + x];
+            half[y][k] = sum;
         }
+    }
     for (uint32_t l = 0; l < side; l++)
         for (uint32_t k = 0; k < side; k++) {
             full[l * side + k] = 0;

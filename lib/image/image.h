@@ -49,6 +49,10 @@ imgsim_status ims_resample_rgb(
     uint32_t height,
     uint8_t *out_pixels);
 
+/* Reduce the whole image to width x height, no side larger than it is: means over areas, within one step of the exact ones. */
+imgsim_status
+ims_reduce_rgb(const imgsim_image *image, uint32_t width, uint32_t height, uint8_t *out_pixels);
+
 /*
  * Luma of the image, mean over areas, to width x height, 0..255 as float: the input of perceptual
  * hashes.

@@ -6,6 +6,7 @@
 #include "image/image.h"
 
 #include "core/memory.h"
+#include "image/pixels.h"
 
 #include <math.h>
 #include <string.h>
@@ -246,27 +247,22 @@ static uint64_t overlap(uint64_t i, uint64_t c, uint64_t input, uint64_t output)
     return end > start ? end - start : 0;
 }
 
-/* Rows whose sums fit into 16 bits. */
-enum { ROWS_PER_SUM = 257 };
-
 /* sums += weight * (the sum of `count` rows): rows that lie wholly in a cell are added up in 16 bits first. */
 static void add_rows(
+    const struct ims_pixel_kernels *kernels,
     const uint8_t *rows,
     size_t count,
     size_t row_size,
     uint32_t weight,
-    uint16_t *restrict whole,
-    uint32_t *restrict sums)
+    uint16_t *whole,
+    uint32_t *sums)
 {
     while (count > 0) {
-        size_t part = count < ROWS_PER_SUM ? count : ROWS_PER_SUM;
+        size_t part = count < IMS_SUM_ROWS_MAX ? count : IMS_SUM_ROWS_MAX;
 
-        memset(whole, 0, row_size * sizeof(*whole));
-        for (size_t y = 0; y < part; y++, rows += row_size)
-            for (size_t i = 0; i < row_size; i++)
-                whole[i] = (uint16_t)(whole[i] + rows[i]);
-        for (size_t i = 0; i < row_size; i++)
-            sums[i] += whole[i] * weight;
+        kernels->sum_rows(rows, row_size, part, row_size, whole);
+        kernels->add_weighted(whole, weight, row_size, sums);
+        rows += part * row_size;
         count -= part;
     }
 }
@@ -278,6 +274,7 @@ static void add_rows(
 static void
 sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint16_t *whole, uint32_t *sums)
 {
+    const struct ims_pixel_kernels *kernels = ims_pixel_kernels();
     size_t row_size = (size_t)image->width * 3;
     uint64_t y = (uint64_t)cell * image->height / cells;
 
@@ -291,34 +288,44 @@ sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint16_t *who
                overlap(end, cell, image->height, cells) == cells)
             end++;
         add_rows(
-            image->pixels + y * row_size, (size_t)(end - y), row_size, (uint32_t)weight, whole,
-            sums);
+            kernels, image->pixels + y * row_size, (size_t)(end - y), row_size, (uint32_t)weight,
+            whole, sums);
         y = end;
     }
 }
 
 /* Luma of Rec. 601 with 16 bits after the point; the weights sum to 65536. */
-static uint64_t luma(const uint32_t *rgb)
+static uint64_t luma(const uint64_t *rgb)
 {
-    return (uint64_t)19595 * rgb[0] + (uint64_t)38470 * rgb[1] + (uint64_t)7471 * rgb[2];
+    return 19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2];
 }
 
-/* One row of cells from the columns' sums. */
+/* One row of cells from the columns' sums: the columns of a cell are added up first, luma is taken once. */
 static void mean_cells(const imgsim_image *image, const uint32_t *sums, uint32_t width, float *out)
 {
     double area = (double)image->width * image->height * 65536.0;
 
     for (uint32_t cell = 0; cell < width; cell++) {
-        uint64_t total = 0;
+        uint64_t x = (uint64_t)cell * image->width / width, rgb[3] = {0};
+        const uint32_t *column = sums + x * 3;
 
-        for (uint64_t x = (uint64_t)cell * image->width / width; x < image->width; x++) {
-            uint64_t weight = overlap(x, cell, image->width, width);
+        while (x < image->width) {
+            uint64_t weight = overlap(x, cell, image->width, width), end = x + 1;
+            uint64_t whole[3] = {column[0], column[1], column[2]};
 
             if (weight == 0)
                 break;
-            total += luma(sums + x * 3) * weight;
+            /* Columns that lie wholly in the cell have the same weight. */
+            for (column += 3;
+                 weight == width && (end + 1) * width <= (cell + UINT64_C(1)) * image->width;
+                 column += 3, end++)
+                for (int c = 0; c < 3; c++)
+                    whole[c] += column[c];
+            for (int c = 0; c < 3; c++)
+                rgb[c] += whole[c] * weight;
+            x = end;
         }
-        out[cell] = (float)((double)total / area);
+        out[cell] = (float)((double)luma(rgb) / area);
     }
 }
 

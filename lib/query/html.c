@@ -110,14 +110,17 @@ static void add_name(struct ims_text *page, const char *path, const char *name)
     ims_text_add(page, "</bdi></a>");
 }
 
-static imgsim_status add_query_image(struct ims_text *page, const struct ims_query_image *image)
+static imgsim_status add_query_image(
+    struct ims_text *page,
+    const imgsim_features *thumbs,
+    const struct ims_query_image *image)
 {
     imgsim_status status;
 
     ims_text_add(
         page, image->weight > 0 ? "<figure><div class=\"box\">"
                                 : "<figure class=\"negative\"><div class=\"box\">");
-    if ((status = add_picture(page, ims_picture_query(image, PICTURE_SIDE))) != IMGSIM_OK)
+    if ((status = add_picture(page, ims_picture_query(thumbs, image, PICTURE_SIDE))) != IMGSIM_OK)
         return status;
     ims_text_add(page, "</div><figcaption>");
     add_name(page, image->path, image->name);
@@ -153,14 +156,15 @@ static void add_part(
     ims_text_add(page, "</td></tr>\n");
 }
 
-static imgsim_status add_hit(struct ims_text *page, const imgsim_result *result, size_t i)
+static imgsim_status
+add_hit(struct ims_text *page, const imgsim_features *thumbs, const imgsim_result *result, size_t i)
 {
     imgsim_status status;
     const struct ims_result_hit *hit = &result->hits[i];
     char line[64];
 
     ims_text_add(page, "<figure><div class=\"box\">");
-    if ((status = add_picture(page, ims_picture_file(hit->path, PICTURE_SIDE))) != IMGSIM_OK)
+    if ((status = add_picture(page, ims_picture_hit(thumbs, hit, PICTURE_SIDE))) != IMGSIM_OK)
         return status;
     snprintf(line, sizeof(line), "<span class=\"rank\">%zu</span></div>", i + 1);
     ims_text_add(page, line);
@@ -193,16 +197,17 @@ build_page(struct ims_text *page, const imgsim_result *result, const imgsim_quer
 {
     imgsim_status status = IMGSIM_OK;
     size_t hits = result->count < PAGE_HITS_MAX ? result->count : PAGE_HITS_MAX;
+    imgsim_features *thumbs = ims_picture_thumbs(query->catalog);
 
     add_heading(page, result);
     ims_text_add(page, "<h2>Query</h2>\n<div class=\"queries\">\n");
     for (size_t i = 0; i < query->image_count && status == IMGSIM_OK; i++)
-        status = add_query_image(page, &query->images[i]);
+        status = add_query_image(page, thumbs, &query->images[i]);
     ims_text_add(
         page, hits > 0 ? "</div>\n<h2>Most similar</h2>\n<div class=\"hits\">\n"
                        : "</div>\n<h2>Nothing found</h2>\n<div class=\"hits\">\n");
     for (size_t i = 0; i < hits && status == IMGSIM_OK; i++)
-        status = add_hit(page, result, i);
+        status = add_hit(page, thumbs, result, i);
     ims_text_add(page, "</div>\n");
     if (hits < result->count) {
         ims_text_add(page, "<p>The first ");
@@ -212,6 +217,7 @@ build_page(struct ims_text *page, const imgsim_result *result, const imgsim_quer
         ims_text_add(page, " hits are shown.</p>\n");
     }
     ims_text_add(page, "</body>\n</html>\n");
+    imgsim_features_free(thumbs);
 
     if (status == IMGSIM_OK && page->failed)
         status = ims_fail_memory(page->size);

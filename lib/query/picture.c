@@ -2,6 +2,7 @@
 /* What sheet and page share: small pictures of images. */
 #include "query/query.h"
 
+#include "extract/thumb.h"
 #include "image/image.h"
 
 imgsim_image *ims_picture_image(const imgsim_image *image, uint32_t side)
@@ -39,9 +40,67 @@ imgsim_image *ims_picture_file(const char *path, uint32_t side)
     return small;
 }
 
-imgsim_image *ims_picture_query(const struct ims_query_image *image, uint32_t side)
+/* ---- thumbnails ---- */
+
+imgsim_features *ims_picture_thumbs(const imgsim_catalog *catalog)
+{
+    imgsim_features *thumbs = NULL;
+
+    if (imgsim_catalog_open_features(catalog, IMS_THUMB_FEATURE, &thumbs) != IMGSIM_OK)
+        return NULL;
+    return thumbs;
+}
+
+/* The thumbnail of an id; NULL if there is none. */
+static imgsim_image *load_thumb(const imgsim_features *thumbs, int64_t id)
+{
+    imgsim_image_options options;
+    imgsim_image *image = NULL;
+    const void *data;
+    size_t size;
+
+    if (thumbs == NULL || imgsim_features_get_bytes(thumbs, id, &data, &size) != IMGSIM_OK ||
+        imgsim_image_options_init(&options, sizeof(options)) != IMGSIM_OK ||
+        imgsim_image_load_memory(data, size, &options, &image) != IMGSIM_OK)
+        return NULL;
+    return image;
+}
+
+static uint32_t longer_side(uint32_t width, uint32_t height)
+{
+    return width > height ? width : height;
+}
+
+/* A picture whose longer side need not be more than `enough`, from the thumbnail or from the file. */
+static imgsim_image *choose_source(
+    const imgsim_features *thumbs,
+    int64_t id,
+    const char *path,
+    uint32_t enough,
+    uint32_t side)
+{
+    imgsim_image *thumb = load_thumb(thumbs, id), *picture = NULL;
+
+    if (thumb == NULL || longer_side(thumb->width, thumb->height) < enough)
+        picture = ims_picture_file(path, side);
+    if (picture == NULL && thumb != NULL)
+        picture = ims_picture_image(thumb, side);
+    imgsim_image_free(thumb);
+    return picture;
+}
+
+imgsim_image *
+ims_picture_hit(const imgsim_features *thumbs, const struct ims_result_hit *hit, uint32_t side)
+{
+    uint32_t whole = longer_side(hit->width, hit->height);
+
+    return choose_source(thumbs, hit->id, hit->path, whole < side ? whole : side, side);
+}
+
+imgsim_image *
+ims_picture_query(const imgsim_features *thumbs, const struct ims_query_image *image, uint32_t side)
 {
     if (image->image != NULL)
         return ims_picture_image(image->image, side);
-    return ims_picture_file(image->path, side);
+    return choose_source(thumbs, image->id, image->path, side, side);
 }

@@ -372,8 +372,19 @@ imgsim_status ims_result_add(
  */
 imgsim_image *ims_picture_file(const char *path, uint32_t side);
 imgsim_image *ims_picture_image(const imgsim_image *image, uint32_t side);
+/* The catalog's thumbnails, NULL where it has none; release with imgsim_features_free(). */
+imgsim_features *ims_picture_thumbs(const imgsim_catalog *catalog);
+/*
+ * The same of a hit: its thumbnail where that is as large as the picture would be, else its file, and the thumbnail again where the
+ * file cannot be read.
+ */
+imgsim_image *
+ims_picture_hit(const imgsim_features *thumbs, const struct ims_result_hit *hit, uint32_t side);
 /* The same of an image to look for. */
-imgsim_image *ims_picture_query(const struct ims_query_image *image, uint32_t side);
+imgsim_image *ims_picture_query(
+    const imgsim_features *thumbs,
+    const struct ims_query_image *image,
+    uint32_t side);
 
 /* ---- text.c: text for people, the same in every locale ---- */
 

@@ -37,6 +37,7 @@ struct sheet {
     imgsim_image *canvas;
     const imgsim_result *result;
     const imgsim_query *query;
+    imgsim_features *thumbs;
     size_t hits; /* drawn ones */
     uint32_t columns;
     uint32_t query_columns;
@@ -151,7 +152,7 @@ static void draw_query(struct sheet *sheet, size_t i)
     struct ims_text note = {0};
 
     fill(sheet, x - FRAME, y - FRAME, TILE + 2 * FRAME, TILE + 2 * FRAME, rgb);
-    draw_picture(sheet, ims_picture_query(image, TILE - 2), x, y);
+    draw_picture(sheet, ims_picture_query(sheet->thumbs, image, TILE - 2), x, y);
     text(sheet, ims_short_name(image->name), x, y + TILE + 16, TILE, 17, COLOR_TEXT, 1);
     if (image->weight != 1) {
         ims_text_add(&note, image->weight > 0 ? "weight " : "not like this, weight ");
@@ -179,7 +180,7 @@ static void draw_hit(struct sheet *sheet, size_t i)
     uint32_t badge = 18 + 11 * (uint32_t)snprintf(rank, sizeof(rank), "%zu", i + 1);
     struct ims_text score = {0};
 
-    draw_picture(sheet, ims_picture_file(hit->path, TILE - 2), x, y);
+    draw_picture(sheet, ims_picture_hit(sheet->thumbs, hit, TILE - 2), x, y);
     fill(sheet, x, y, badge, 30, COLOR_TEXT);
     text(sheet, rank, x + 9, y + 6, badge, 18, COLOR_WHITE, 1);
 
@@ -285,10 +286,12 @@ imgsim_result_write_sheet(const imgsim_result *result, const imgsim_query *query
              hits_left(&sheet) + across(sheet.columns) + MARGIN,
              row_top(sheet.rows) - GAP + FOOTER + MARGIN, &sheet.canvas)) != IMGSIM_OK)
         return status;
+    sheet.thumbs = ims_picture_thumbs(query->catalog);
     draw_all(&sheet);
     status = sheet.status;
     if (status == IMGSIM_OK)
         status = write_image(sheet.canvas, format, path);
+    imgsim_features_free(sheet.thumbs);
     imgsim_image_free(sheet.canvas);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "core/options.h"
 #include "core/threads.h"
 #include "extract/extractor.h"
+#include "extract/thumb.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,13 +18,11 @@ struct scan {
     imgsim_catalog *catalog;
     imgsim_scan_options options;
     const imgsim_extractor *extractors[IMS_SCAN_EXTRACTORS_MAX];
-    /* Made here when the caller gave none. */
-    imgsim_extractor *own[2];
+    /* Made here when the caller gave none, and the one of thumbnails. */
+    imgsim_extractor *own[3];
     struct ims_prepare_settings settings;
     struct ims_catalog_writer *writer;
     struct ims_meter meter;
-    struct ims_patterns include;
-    struct ims_patterns exclude;
     struct ims_walk walk;
     struct ims_plan plan;
     struct ims_store store;
@@ -34,7 +33,10 @@ struct scan {
 static imgsim_scan_options default_options(void)
 {
     return (imgsim_scan_options){
-        .struct_size = sizeof(imgsim_scan_options), .transaction_size = 500, .min_side = 256};
+        .struct_size = sizeof(imgsim_scan_options),
+        .transaction_size = 500,
+        .min_side = 256,
+        .thumb_side = IMGSIM_THUMB_SIDE_AS_IS};
 }
 
 imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t struct_size)
@@ -45,6 +47,41 @@ imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t stru
 }
 
 /* ---- options ---- */
+
+static int32_t find_thumbs(const imgsim_feature_info *feature, void *user_data)
+{
+    uint32_t *side = user_data;
+
+    if (strcmp(feature->name, IMS_THUMB_FEATURE) != 0)
+        return 0;
+    *side = ims_thumb_spec_side(feature->spec);
+    return 1;
+}
+
+/* Thumbnails of the side asked for, or of the side that the catalog's have. */
+static imgsim_status take_thumbs(struct scan *scan)
+{
+    uint32_t side = scan->options.thumb_side;
+    imgsim_status status;
+
+    if (side == 0)
+        return IMGSIM_OK;
+    if (side == IMGSIM_THUMB_SIDE_AS_IS) {
+        side = 0;
+        if ((status = imgsim_catalog_visit_features(scan->catalog, find_thumbs, &side)) !=
+            IMGSIM_OK)
+            return status;
+        if (side == 0)
+            side = IMS_THUMB_SIDE_DEFAULT;
+    }
+    if (scan->settings.extractor_count == IMS_SCAN_EXTRACTORS_MAX)
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "%zu extractors leave no room for thumbnails",
+            scan->settings.extractor_count);
+    if ((status = ims_extractor_new_thumb(side, &scan->own[2])) == IMGSIM_OK)
+        scan->extractors[scan->settings.extractor_count++] = scan->own[2];
+    return status;
+}
 
 /* The caller's extractors, or the default ones. */
 static imgsim_status take_extractors(struct scan *scan)
@@ -70,6 +107,10 @@ static imgsim_status take_extractors(struct scan *scan)
     for (size_t i = 0; i < count; i++) {
         if (scan->extractors[i] == NULL)
             return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "extractor %zu is NULL", i);
+        if (strcmp(scan->extractors[i]->name, IMS_THUMB_FEATURE) == 0)
+            return ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT,
+                "extractor %zu is named \"" IMS_THUMB_FEATURE "\", which thumbnails have", i);
         for (size_t j = 0; j < i; j++)
             if (strcmp(scan->extractors[i]->name, scan->extractors[j]->name) == 0)
                 return ims_fail(
@@ -78,6 +119,8 @@ static imgsim_status take_extractors(struct scan *scan)
     }
     scan->settings.extractors = scan->extractors;
     scan->settings.extractor_count = count;
+    if ((status = take_thumbs(scan)) != IMGSIM_OK)
+        return status;
     return ims_prepare_layout(&scan->settings);
 }
 
@@ -120,13 +163,7 @@ static imgsim_status take_options(struct scan *scan, const imgsim_scan_options *
             THREADS_MAX);
     if (scan->options.threads == 0)
         scan->options.threads = ims_cpu_count();
-    if ((status = ims_patterns_open(
-             &scan->include, "include", scan->options.include, scan->options.include_count)) !=
-            IMGSIM_OK ||
-        (status = ims_patterns_open(
-             &scan->exclude, "exclude", scan->options.exclude, scan->options.exclude_count)) !=
-            IMGSIM_OK ||
-        (status = take_extractors(scan)) != IMGSIM_OK)
+    if ((status = take_extractors(scan)) != IMGSIM_OK)
         return status;
     return take_image_options(scan);
 }
@@ -177,12 +214,8 @@ static imgsim_status find_work(struct scan *scan, const char *const *paths, size
         .paths = paths,
         .path_count = path_count,
         .meter = &scan->meter,
-        .include = &scan->include,
-        .exclude = &scan->exclude,
-        .min_bytes = scan->options.min_bytes,
         .include_hidden = scan->options.include_hidden != 0,
-        .follow_links = scan->options.follow_links != 0,
-        .one_file_system = scan->options.one_file_system != 0};
+        .follow_links = scan->options.follow_links != 0};
     struct ims_plan_options plan = {
         .catalog = scan->catalog,
         .writer = scan->writer,
@@ -284,10 +317,9 @@ static imgsim_status close_scan(struct scan *scan, imgsim_status status)
     }
     ims_plan_close(&scan->plan);
     ims_walk_close(&scan->walk);
-    ims_patterns_close(&scan->include);
-    ims_patterns_close(&scan->exclude);
     imgsim_extractor_free(scan->own[0]);
     imgsim_extractor_free(scan->own[1]);
+    imgsim_extractor_free(scan->own[2]);
     ims_free(scan);
     return error.status != IMGSIM_OK ? ims_error_raise(&error) : refreshed;
 }

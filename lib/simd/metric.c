@@ -167,6 +167,8 @@ imgsim_metric_similarity(int32_t metric, uint32_t dimension, double value, doubl
 
 size_t ims_row_size(int32_t row_type, uint32_t dimension)
 {
+    if (row_type == IMGSIM_ROW_BYTES)
+        return sizeof(uint32_t) + dimension;
     return row_type == IMGSIM_ROW_BITS ? dimension / 8 : (size_t)dimension * sizeof(float);
 }
 

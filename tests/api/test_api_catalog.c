@@ -151,6 +151,26 @@ static void a_histogram_is_kept_exactly(void)
     imgsim_features_free(features);
 }
 
+static void a_thumbnail_is_kept(void)
+{
+    imgsim_features *features = NULL;
+    imgsim_image *image = NULL;
+    const void *data;
+    size_t size;
+
+    CHECK_OK(imgsim_catalog_open_features(bed.catalog, "thumbnail", &features));
+    CHECK_EQUAL(imgsim_features_get_row_type(features), IMGSIM_ROW_BYTES);
+    CHECK_OK(imgsim_features_get_bytes(features, 5, &data, &size));
+    CHECK_OK(imgsim_image_load_memory(data, size, NULL, &image));
+    CHECK_EQUAL(imgsim_image_get_width(image), BED_WIDTH);
+    CHECK_EQUAL(imgsim_image_get_height(image), BED_HEIGHT);
+    imgsim_image_free(image);
+    CHECK_FAILS(
+        imgsim_features_get_bytes(features, IMAGES, &data, &size), IMGSIM_ERROR_NOT_FOUND,
+        "thumbnail");
+    imgsim_features_free(features);
+}
+
 static void the_hosts_features_are_kept(void)
 {
     static const int64_t ids[2] = {4, 6};
@@ -168,7 +188,7 @@ static void the_hosts_features_are_kept(void)
     float out[4];
 
     CHECK_OK(imgsim_catalog_visit_features(bed.catalog, on_feature, &visit));
-    CHECK_TEXT(visit.text, "color hash embedding ");
+    CHECK_TEXT(visit.text, "color hash embedding thumbnail ");
     CHECK_OK(imgsim_catalog_put_features(bed.catalog, &definition, ids, 2, rows, sizeof(rows)));
     CHECK_OK(imgsim_catalog_open_features(bed.catalog, "own", &features));
     CHECK_EQUAL(imgsim_features_has_row(features, 5), 0);
@@ -233,6 +253,7 @@ int main(void)
     labels_come_and_go();
     a_dense_feature_has_a_row_per_image();
     a_histogram_is_kept_exactly();
+    a_thumbnail_is_kept();
     the_hosts_features_are_kept();
     settings_and_exports();
     a_reader_does_not_write();

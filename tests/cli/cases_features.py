@@ -4,6 +4,7 @@
 import csv
 import glob
 import os
+import shutil
 import struct
 import subprocess
 
@@ -98,6 +99,40 @@ def labels_from_csv(place):
     check(listed() == expected, "a refused file changed something: %s" % listed())
     place.run("label", "import", "nowhere.csv", *in_photos).exits(5).says("nowhere.csv")
     place.run("label", "import", "photos", *in_photos).exits(2)
+
+
+@case
+def thumbnails(place):
+    """Made by a scan, exported as files, of another size on request; a sheet shows pictures whose files are gone."""
+    in_photos = ["-c", "photos"]
+    gallery.draw_families(place.path("photos"))
+    place.run("scan", "photos", "--no-thumbs", "--thumb-side", "64").exits(2).says("--no-thumbs")
+    place.run("scan", "photos", "-q", "--no-thumbs").exits(0)
+    place.run("export", "--thumbs", "small", *in_photos).exits(1).says("no thumbnails")
+    place.run("scan", "photos", "-q").exits(0)
+    place.run("export", "--thumbs", "small", *in_photos).exits(0)
+    names = sorted(os.listdir(place.path("small")))
+    check(names == sorted("%d.jpg" % i for i in range(12)), str(names))
+    for name in names:
+        data = open(place.path("small", name), "rb").read()
+        check(data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9", "%s is no JPEG" % name)
+    place.run("export", "--thumbs", "no/such", *in_photos).exits(5).says("no/such")
+    place.run("scan", "photos", "-q", "--thumb-side", "32").exits(2).says("--replace")
+    place.run("scan", "photos", "-q", "--thumb-side", "32", "--replace").exits(0)
+    features = place.run("status", "--json", *in_photos).json("imgsim.status/1")["features"]
+    check("side=32" in features["thumbnail"]["spec"], str(features["thumbnail"]))
+    # Without being told, a later scan keeps that size.
+    shutil.copy(place.path("photos", "discs", "0.png"), place.path("photos", "new.png"))
+    place.run("scan", "photos", "-q").exits(0)
+
+    place.run("export", "--thumbs", "small", *in_photos).exits(0)
+    query = place.path("query.png")
+    shutil.move(place.path("photos", "discs", "0.png"), query)
+    shutil.rmtree(place.path("photos", "discs"))
+    place.run("search", "query.png", "-k", "3", "--html", "page.html", "-q", *in_photos).exits(0)
+    page = open(place.path("page.html")).read()
+    check("no picture" not in page, "a vanished file shows nothing")
+    check(page.count("data:image/jpeg") == 4, "expected four pictures")
 
 
 @case

@@ -34,20 +34,6 @@ class Collection(unittest.TestCase):
         report = self.catalog.scan([self.folder])
         self.assertEqual((report["unchanged"], report["added"], report["refreshed"]), (len(self.files), 0, 0))
 
-    def test_scan_leaves_out_what_it_is_told(self):
-        report = self.catalog.scan([self.folder], exclude="rings/", min_bytes=1, one_file_system=True)
-        left = {file.path for file in self.catalog.files("skipped") if file.reason == "excluded"}
-        self.assertTrue(left and all("rings" in path for path in left))
-        self.assertEqual(report["missing"], 0)
-        self.assertEqual(len(self.catalog) + len(left), len(self.files))
-        report = self.catalog.scan([self.folder], include=["**/*", b"*"])
-        self.assertEqual((report["added"], report["refreshed"]), (0, 0))
-        self.assertEqual(len(self.catalog), len(self.files))
-        with self.assertRaisesRegex(imgsim.Error, "pattern"):
-            self.catalog.scan([self.folder], include="[a")
-        self.assertTrue(imgsim.matches("x/**/*.jpg", "x/y/a.jpg") and not imgsim.matches("cache/", "cache"))
-        self.assertTrue(imgsim.matches("cache/", "cache", folder=True))
-
     def test_near_duplicate_is_found(self):
         query = os.path.join(self.folder, "rings", "rings-00.png")
         hits = self.catalog.search([query], k=3, by="hash")
@@ -179,7 +165,7 @@ class OwnFeatures(unittest.TestCase):
         def thumbnail(arrays):
             return [a[::a.shape[0] // 8, ::a.shape[1] // 8][:8, :8].reshape(-1).astype(np.float32) for a in arrays]
         extractor = imgsim.Extractor.from_function(thumbnail, "thumb", 192, metric="l2")
-        self.catalog.scan(self.folder, extractors=[extractor], color=False, hash=False)
+        self.catalog.scan(self.folder, extractors=[extractor], color=False, hash=False, thumb_side=0)
         self.assertEqual(list(self.catalog.feature_sets), ["thumb"])
         rows = self.catalog.features("thumb")
         projector = self.catalog.pca(16, feature="thumb")
@@ -194,6 +180,21 @@ class OwnFeatures(unittest.TestCase):
         outside = self.catalog.search(self.catalog.paths[3], by="thumb-pca16", extractors={"thumb": extractor}, k=5)
         distances = ((small - small[3]) ** 2).sum(1)
         self.assertEqual([hit.id for hit in outside], list(np.argsort(distances, kind="stable")[1:6]))
+
+    def test_thumbnails(self):
+        self.catalog.scan(self.folder, thumb_side=0)
+        self.assertIsNone(self.catalog.thumbnail(0))
+        report = self.catalog.scan(self.folder, thumb_side=48)
+        self.assertEqual(report["refreshed"], len(self.catalog))
+        for number, data in enumerate(self.catalog.thumbnails()):
+            image = imgsim.Image(data)
+            self.assertEqual(max(image.width, image.height), 48)
+            self.assertEqual(data, self.catalog.thumbnail(self.catalog.paths[number]))
+        with self.assertRaises(ValueError):
+            self.catalog.features("thumbnail")
+        with self.assertRaises(imgsim.Error):
+            self.catalog.search([0], by="thumbnail")
+        self.assertTrue(self.catalog.has_features("thumbnail").all())
 
     def test_rows_of_the_host(self):
         self.catalog.scan(self.folder)

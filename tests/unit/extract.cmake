@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 ims_test(test_extract_color test_extract_color.c extract)
 ims_test(test_extract_hash test_extract_hash.c extract)
+ims_test(test_extract_thumb test_extract_thumb.c extract)
 ims_test(test_extract_host test_extract_host.c extract LABELS threads)
 ims_test(test_extract_safetensors test_extract_safetensors.c extract)
 ims_test(test_extract_cnn test_extract_cnn.c extract)

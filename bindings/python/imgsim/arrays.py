@@ -10,7 +10,7 @@ import numpy as np
 from . import native
 from .native import library
 
-ROW_FLOAT32, ROW_UINT32, ROW_BITS = 1, 2, 3
+ROW_FLOAT32, ROW_UINT32, ROW_BITS, ROW_BYTES = 1, 2, 3, 4
 DTYPES = {ROW_FLOAT32: np.float32, ROW_UINT32: np.uint32, ROW_BITS: np.uint8}
 METRIC_CALLBACK = 13
 BIT_METRICS = ("hamming", "jaccard")

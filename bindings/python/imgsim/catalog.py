@@ -4,13 +4,13 @@
 import ctypes
 import os
 from collections import namedtuple
-from ctypes import POINTER, byref, c_char_p, c_int64, c_uint8, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
 
 import numpy as np
 
 from . import native
 from .arrays import (
-    DTYPES, METRIC_CALLBACK, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name, text, view,
+    DTYPES, METRIC_CALLBACK, ROW_BYTES, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name, text, view,
 )
 from .extractor import Extractor, Image
 from .index import Index, filter_bits
@@ -94,13 +94,12 @@ class Catalog:
 
     def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
              precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
-             include_hidden=False, follow_links=False, recheck=False, include=(), exclude=(), min_bytes=0,
-             one_file_system=False):
+             include_hidden=False, follow_links=False, recheck=False, thumb_side=None):
         """Bring the catalog up to date with folders and files; returns the report as a dict.
 
         model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
         color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
-        include, exclude: patterns such as "*.jpg" or "cache/", one or a list; docs/scanning.md has their rules.
+        thumb_side: longer side of the thumbnails, 0 for none; None: that of the catalog's, 128 in a new one.
         """
         chosen = list(extractors or [])
         chosen += [Extractor("color")] if color else []
@@ -113,13 +112,10 @@ class Catalog:
         with Callbacks() as callbacks:
             settings = options("scan", threads=threads, min_side=min_side, transaction_size=transaction_size,
                                include_hidden=int(include_hidden), follow_links=int(follow_links),
-                               recheck=int(recheck), min_bytes=min_bytes, one_file_system=int(one_file_system),
-                               progress=callbacks.progress(progress))
+                               recheck=int(recheck), thumb_side=thumb_side, progress=callbacks.progress(progress))
             handles = (c_void_p * max(len(chosen), 1))(*[extractor._handle for extractor in chosen])
             settings.extractors = ctypes.cast(handles, POINTER(c_void_p))
             settings.extractor_count = len(chosen)
-            settings.include, settings.include_count = _texts(include)
-            settings.exclude, settings.exclude_count = _texts(exclude)
             try:
                 library.imgsim_scan(self._handle, (c_char_p * len(names))(*names), len(names), byref(settings),
                                     byref(report))
@@ -324,6 +320,8 @@ class Catalog:
         handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, text(name)))
         count = library.imgsim_features_get_row_count(handle.handle)
         row_type = library.imgsim_features_get_row_type(handle.handle)
+        if row_type == ROW_BYTES:
+            raise ValueError("the rows of %r differ in size: thumbnail() and thumbnails() read them" % name)
         width = columns(row_type, library.imgsim_features_get_dimension(handle.handle))
         if row_type == ROW_UINT32:
             rows = _dense(handle.handle, count, width)
@@ -337,6 +335,25 @@ class Catalog:
         handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, text(name)))
         count = library.imgsim_features_get_row_count(handle.handle)
         return np.array([library.imgsim_features_has_row(handle.handle, i) for i in range(count)], np.bool_)
+
+    def thumbnail(self, image):
+        """The thumbnail of an image (id, path or UUID) as the bytes of a JPEG file, None if it has none."""
+        number = int(image) if isinstance(image, (int, np.integer)) else self.find(image)
+        return next(self.thumbnails([number]))
+
+    def thumbnails(self, ids=None):
+        """Thumbnails of many images, by default of all ids, one after another: bytes, or None."""
+        if "thumbnail" not in self.feature_sets:
+            yield from (None for _ in (range(self.id_count) if ids is None else ids))
+            return
+        handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, b"thumbnail"))
+        data, size = c_void_p(), c_size_t()
+        for number in range(self.id_count) if ids is None else ids:
+            if library.imgsim_features_has_row(handle.handle, int(number)):
+                library.imgsim_features_get_bytes(handle.handle, int(number), byref(data), byref(size))
+                yield ctypes.string_at(data, size.value)
+            else:
+                yield None
 
     def put_features(self, name, rows, ids=None, *, metric="cosine", row_type=1, spec="", fingerprint="", source=""):
         """Store rows of your own as a feature; ids default to 0, 1, ..."""
@@ -408,13 +425,6 @@ class Catalog:
         return problems
 
 
-def matches(pattern, path, folder=False):
-    """Whether a pattern of scan(include=, exclude=) matches a path below a scanned folder."""
-    result = ctypes.c_int32()
-    library.imgsim_scan_match(text(pattern), text(path), int(folder), byref(result))
-    return bool(result.value)
-
-
 _Query = namedtuple("_Query", "handle callbacks")
 
 
@@ -426,12 +436,6 @@ class _FeaturesHandle:
 
     def __del__(self):
         library.imgsim_features_free(self.handle)
-
-
-def _texts(values):
-    """One text or many as an array of C strings, and their number."""
-    names = [text(value) for value in ([values] if isinstance(values, (str, bytes, os.PathLike)) else values)]
-    return (c_char_p * max(len(names), 1))(*names), len(names)
 
 
 def _pick(table, value, what):

@@ -103,9 +103,7 @@ class ScanOptions(Structure):
         ("struct_size", c_size_t), ("extractors", POINTER(c_void_p)), ("extractor_count", c_size_t),
         ("image_options", POINTER(ImageOptions)), ("progress", ProgressCallback), ("user_data", c_void_p),
         ("threads", c_uint32), ("transaction_size", c_uint32), ("min_side", c_uint32), ("include_hidden", c_int32),
-        ("follow_links", c_int32), ("recheck", c_int32), ("include", POINTER(c_char_p)), ("include_count", c_size_t),
-        ("exclude", POINTER(c_char_p)), ("exclude_count", c_size_t), ("min_bytes", c_uint64),
-        ("one_file_system", c_int32), ("reserved", c_uint32),
+        ("follow_links", c_int32), ("recheck", c_int32), ("thumb_side", c_uint32), ("reserved", c_uint32),
     ]
 
 
@@ -264,6 +262,7 @@ PROTOTYPES = {
     "imgsim_features_has_row": (c_int32, [Handle, c_int64]),
     "imgsim_features_get_rows": (c_void_p, [Handle]),
     "imgsim_features_read": (Status, [Handle, POINTER(c_int64), c_size_t, c_void_p, c_size_t]),
+    "imgsim_features_get_bytes": (Status, [Handle, c_int64, POINTER(c_void_p), POINTER(c_size_t)]),
     "imgsim_features_get_sparse": (Status, [
         Handle, POINTER(POINTER(c_uint64)), POINTER(POINTER(c_uint32)), POINTER(POINTER(c_uint16)),
         POINTER(POINTER(c_uint32))]),
@@ -276,7 +275,6 @@ PROTOTYPES = {
     "imgsim_catalog_get_setting": (Status, [Handle, c_char_p, c_char_p, c_size_t]),
     "imgsim_catalog_verify": (Status, [Handle, VerifyCallback, c_void_p]),
     # scan.h
-    "imgsim_scan_match": (Status, [c_char_p, c_char_p, c_int32, POINTER(c_int32)]),
     "imgsim_scan": (Status, [Handle, POINTER(c_char_p), c_size_t, POINTER(ScanOptions), POINTER(ScanReport)]),
     # projector.h
     "imgsim_projector_new": (Status, [c_uint32, c_uint32, POINTER(ProjectorOptions), _Out]),
