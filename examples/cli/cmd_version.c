@@ -9,7 +9,8 @@ const char cli_help_version[] =
     "The environment variable IMGSIM_SIMD (scalar, avx2, avx512, neon) forces an\n"
     "instruction set.\n";
 
-static const char *const formats[] = {"jpeg", "png", "webp", "gif", "tiff", "heif", "avif", "jxl"};
+static const char *const formats[] = {"jpeg", "png",  "webp", "gif", "tiff",
+                                      "heif", "avif", "jxl",  "bmp", "pnm"};
 #define FORMAT_COUNT (sizeof(formats) / sizeof(formats[0]))
 
 static int print_version_json(void)

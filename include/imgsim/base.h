@@ -78,7 +78,7 @@ IMGSIM_API const char *imgsim_version_string(void);
  * Whether something is there in this build and on this machine: 1 or 0, 0 for unknown names.
  *
  * Names: "torch" (the torch module can be opened), and the image formats "jpeg", "png", "webp", "gif", "tiff",
- * "heif", "avif", "jxl". Since 0.1.
+ * "heif", "avif", "jxl", "bmp", "pnm". Since 0.1.
  */
 IMGSIM_API int32_t imgsim_has_feature(const char *name);
 

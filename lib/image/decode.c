@@ -28,7 +28,6 @@ static const struct signature signatures[] = {
     {"jxl", true, 0, 12, "\0\0\0\x0cJXL \r\n\x87\n"},
     {"jpeg2000", false, 0, 12, "\0\0\0\x0cjP  \r\n\x87\n"},
     {"jpeg2000", false, 0, 4, "\xff\x4f\xff\x51"},
-    {"bmp", false, 0, 2, "BM"},
     {"ico", false, 0, 4, "\0\0\1\0"},
     {"psd", false, 0, 4, "8BPS"},
     {"qoi", false, 0, 4, "qoif"},
@@ -96,6 +95,8 @@ static const char *recognise(const struct ims_source *source, bool *out_readable
     }
     if (is_pnm(source))
         return "pnm";
+    if (ims_bmp_begins(source->data, source->size))
+        return "bmp";
     return media_format(source);
 }
 
@@ -177,6 +178,8 @@ imgsim_status ims_image_decode(
         return ims_decode_jpeg(&source, out_image);
     if (strcmp(format, "pnm") == 0)
         return ims_decode_pnm(&source, out_image);
+    if (strcmp(format, "bmp") == 0)
+        return ims_decode_bmp(&source, out_image);
     return ims_decode_vips(&source, format, out_image);
 }
 
@@ -184,7 +187,7 @@ int ims_image_has_format(const char *format)
 {
     if (format == NULL)
         return 0;
-    if (strcmp(format, "jpeg") == 0 || strcmp(format, "pnm") == 0)
+    if (strcmp(format, "jpeg") == 0 || strcmp(format, "pnm") == 0 || strcmp(format, "bmp") == 0)
         return 1;
     return ims_decode_vips_has(format);
 }

@@ -52,6 +52,9 @@ uint32_t ims_decode_reduction(const struct ims_source *source, uint64_t width, u
 
 /* One decoder per file: the source is known to begin like its format. */
 imgsim_status ims_decode_jpeg(const struct ims_source *source, imgsim_image **out_image);
+imgsim_status ims_decode_bmp(const struct ims_source *source, imgsim_image **out_image);
+/* Whether bytes begin like a BMP: "BM" alone also begins texts. */
+bool ims_bmp_begins(const uint8_t *data, size_t size);
 imgsim_status ims_decode_pnm(const struct ims_source *source, imgsim_image **out_image);
 /* `format` is "png", "gif", "webp", "tiff", "heif", "avif" or "jxl". */
 imgsim_status

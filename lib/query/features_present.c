@@ -9,8 +9,8 @@
 
 int32_t imgsim_has_feature(const char *name)
 {
-    static const char *const formats[] = {"jpeg", "png",  "webp", "gif",
-                                          "tiff", "heif", "avif", "jxl"};
+    static const char *const formats[] = {"jpeg", "png",  "webp", "gif", "tiff",
+                                          "heif", "avif", "jxl",  "bmp", "pnm"};
 
     if (name == NULL)
         return 0;

@@ -108,6 +108,27 @@ static bool jpeg_size(const uint8_t *data, size_t size, uint64_t *width, uint64_
     return false;
 }
 
+static uint64_t little_endian(const uint8_t *data, int count)
+{
+    uint64_t value = 0;
+
+    while (count-- > 0)
+        value = value << 8 | data[count];
+    return value;
+}
+
+/* A BMP's pixels: run lengths may say much in few bytes. A height below 0 counts rows from the top. */
+static uint64_t bmp_memory(const uint8_t *data)
+{
+    bool core = little_endian(data + 14, 4) == 12;
+    uint64_t width = little_endian(data + 18, core ? 2 : 4);
+    uint64_t height = little_endian(data + (core ? 20 : 22), core ? 2 : 4);
+
+    if (!core && height > INT32_MAX)
+        height = UINT32_MAX - height + 1;
+    return width > UINT32_MAX / 4 || height > UINT32_MAX / 4 ? UINT32_MAX : width * height * 3;
+}
+
 uint64_t ims_sniff_memory(const uint8_t *data, size_t size, uint32_t min_side)
 {
     uint64_t width, height;
@@ -118,6 +139,8 @@ uint64_t ims_sniff_memory(const uint8_t *data, size_t size, uint32_t min_side)
         /* A header may claim anything; the decoder refuses what is beyond its limits. */
         return width > UINT32_MAX / 4 || height > UINT32_MAX / 4 ? UINT32_MAX : width * height * 4;
     }
+    if (size >= 26 && memcmp(data, "BM", 2) == 0)
+        return bmp_memory(data);
     if (size > 2 && memcmp(data, "\xff\xd8", 2) == 0 && jpeg_size(data, size, &width, &height)) {
         uint64_t shorter = width < height ? width : height;
         uint64_t reduction = 1;

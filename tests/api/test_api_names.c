@@ -73,8 +73,8 @@ static void values_and_similarities(void)
 
 static void the_build_says_what_it_has(void)
 {
-    static const char *const names[] = {"torch", "jpeg", "png",  "webp", "gif",
-                                        "tiff",  "heif", "avif", "jxl"};
+    static const char *const names[] = {"torch", "jpeg", "png", "webp", "gif", "tiff",
+                                        "heif",  "avif", "jxl", "bmp",  "pnm"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         CHECK(imgsim_has_feature(names[i]) == 0 || imgsim_has_feature(names[i]) == 1);

@@ -85,6 +85,16 @@ static void images(void)
         1,   0,   0,  0, 1, 0, 0,  0,  6, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0,  17, 1, 4, 0, 1,
         0,   0,   0,  8, 0, 0, 0,  21, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0, 22, 1,  3, 0, 1, 0,
         0,   0,   1,  0, 0, 0, 23, 1,  4, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0,  0,  0};
+    /* BMPs of 3 x 2: run lengths of 8 bits with a palette, and bit fields of 16. */
+    static const uint8_t runs[] = {'B', 'M', 0, 0, 0, 0, 0, 0, 0, 0, 62, 0, 0, 0, 40, 0, 0, 0, 3,
+                                   0,   0,   0, 2, 0, 0, 0, 1, 0, 8, 0,  1, 0, 0, 0,  0, 0, 0, 0,
+                                   0,   0,   0, 0, 0, 0, 0, 0, 2, 0, 0,  0, 0, 0, 0,  0, 9, 9, 9,
+                                   0,   99,  0, 5, 0, 2, 1, 1, 0, 0, 0,  0, 3, 1, 0,  1, 0, 0, 1};
+    static const uint8_t fields[] = {
+        'B', 'M', 0, 0, 0, 0, 0, 0,  0, 0, 66, 0, 0, 0,    40, 0,  0,    0, 3, 0, 0,
+        0,   2,   0, 0, 0, 1, 0, 16, 0, 3, 0,  0, 0, 0,    0,  0,  0,    0, 0, 0, 0,
+        0,   0,   0, 0, 0, 0, 0, 0,  0, 0, 0,  0, 0, 0xf8, 0,  0,  0xe0, 7, 0, 0, 0x1f,
+        0,   0,   0, 1, 2, 3, 4, 5,  6, 0, 0,  7, 8, 9,    10, 11, 12,   0, 0};
     static const char ppm[] = "P6\n# a comment\n2 2\n255\nabcdefghijkl";
     static const char pgm[] = "P5 3 1 65535\nabcdef";
     static const char plain[] = "P3\n2 1\n15\n0 1 2 15 14 13\n";
@@ -107,6 +117,8 @@ static void images(void)
     imgsim_image_free(image);
     put("image", "small.gif", gif, sizeof(gif));
     put("image", "small.tiff", tiff, sizeof(tiff));
+    put("image", "runs.bmp", runs, sizeof(runs));
+    put("image", "fields.bmp", fields, sizeof(fields));
     put("image", "small.ppm", ppm, sizeof(ppm) - 1);
     put("image", "small.pgm", pgm, sizeof(pgm) - 1);
     put("image", "plain.ppm", plain, sizeof(plain) - 1);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 ims_test(test_image_handle test_image_handle.c image)
 ims_test(test_image_formats test_image_formats.c image)
+ims_test(test_image_bmp test_image_bmp.c image)
 ims_test(test_image_jpeg test_image_jpeg.c image)
 ims_test(test_image_icc test_image_icc.c image)
 ims_test(test_image_resample test_image_resample.c image)

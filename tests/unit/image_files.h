@@ -289,4 +289,55 @@ static inline double difference(const imgsim_image *a, const imgsim_image *b)
     return sum / (double)size;
 }
 
+/* ---- profiles ---- */
+
+/* Colorants of Adobe RGB (1998) relative to D50, times 65536. */
+static const uint32_t adobe_rgb[9] = {39960, 20389, 1276, 13448, 40984, 3983, 9781, 4163, 48767};
+
+static inline struct file_bytes gamma_curve(double gamma)
+{
+    struct file_bytes tag = {0};
+
+    put_bytes(&tag, "curv\0\0\0\0\0\0\0\1", 12);
+    put_little(&tag, (uint32_t)gamma, 1);
+    put_little(&tag, (uint32_t)(gamma * 256) & 255, 1);
+    return tag;
+}
+
+/*
+ * A profile of three colorants and one curve for all; releases the curve. `extra` is one more
+ * empty tag's name.
+ */
+static inline struct file_bytes
+make_matrix_profile(const uint32_t colorants[9], struct file_bytes tag, const char *extra)
+{
+    static const char *const names[6] = {"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"};
+    struct file_bytes file = {0};
+    uint8_t header[128] = {0};
+    uint32_t count = extra != NULL ? 7 : 6, start = 132 + 12 * count;
+
+    memcpy(header + 12, "mntrRGB XYZ ", 12);
+    memcpy(header + 36, "acsp", 4);
+    put_bytes(&file, header, 128);
+    put_big_32(&file, count);
+    for (uint32_t i = 0; i < 6; i++) {
+        put_bytes(&file, names[i], 4);
+        put_big_32(&file, i < 3 ? start + 20 * i : start + 60);
+        put_big_32(&file, i < 3 ? 20 : (uint32_t)tag.size);
+    }
+    if (extra != NULL) {
+        put_bytes(&file, extra, 4);
+        put_big_32(&file, start);
+        put_big_32(&file, 20);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        put_bytes(&file, "XYZ \0\0\0\0", 8);
+        for (uint32_t k = 0; k < 3; k++)
+            put_big_32(&file, colorants[3 * i + k]);
+    }
+    put_bytes(&file, tag.data, tag.size);
+    free(tag.data);
+    return file;
+}
+
 #endif

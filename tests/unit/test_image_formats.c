@@ -121,6 +121,69 @@ static void test_png_gamma_is_not_applied(void)
 }
 
 /* What the first frame of a GIF leaves out of its canvas is transparent: white. */
+/* An animated PNG's still image is that of IDAT, whatever frames follow. */
+static void test_apng_still_image(void)
+{
+    static const uint8_t still[3] = {10, 200, 30};
+    struct file_bytes animation = {0}, control = {0}, frame = {0}, file;
+    uint8_t end[12];
+
+    put_big_32(&animation, 2); /* frames */
+    put_big_32(&animation, 0);
+    file = make_png(1, 1, 8, 2, still, 3, "acTL", &animation);
+    memcpy(end, file.data + file.size - sizeof(end), sizeof(end));
+    file.size -= sizeof(end);
+    for (uint32_t i = 0; i < 5; i++)
+        put_big_32(&control, i == 1 || i == 2); /* number, width, height, x, y */
+    put_bytes(&control, "\0\1\0\1\0\0", 6);
+    put_png_chunk(&file, "fcTL", &control);
+    put_big_32(&frame, 1);
+    put_bytes(&frame, "\x78\x01\x01\4\0\xfb\xff\0\xff\0\0\x03\xfc\x01\0", 15);
+    put_png_chunk(&file, "fdAT", &frame);
+    put_bytes(&file, end, sizeof(end));
+    check_first_pixel(file, 10, 200, 30, 0);
+    free(animation.data);
+    free(control.data);
+    free(frame.data);
+}
+
+/* Two pages: a second directory behind the first. */
+static void test_tiff_first_page(void)
+{
+    enum { DIRECTORY = 2 + 9 * 12 + 4 };
+    static const uint8_t first[3] = {1, 2, 3}, second[3] = {9, 9, 9};
+    struct file_bytes file = make_tiff(1, 1, 3, 2, first), page = make_tiff(1, 1, 3, 2, second);
+    struct file_bytes next = {0};
+    size_t strip = file.size;
+    uint8_t *entries;
+
+    put_bytes(&file, second, 3);
+    put_bytes(&file, "", 1);
+    put_little(&next, (uint32_t)file.size, 4);
+    memcpy(file.data + strip - 4, next.data, 4);
+    put_bytes(&file, page.data + page.size - DIRECTORY, DIRECTORY);
+    entries = file.data + file.size - DIRECTORY + 2;
+    CHECK_EQUAL(entries[5 * 12], 273 & 255);
+    entries[5 * 12 + 8] = (uint8_t)strip;
+    free(page.data);
+    free(next.data);
+    check_first_pixel(file, 1, 2, 3, 0);
+}
+
+/* Where libvips does not trust its loader the format is named, not read. */
+static void test_jpeg_xl(void)
+{
+    imgsim_image *image = NULL;
+
+    if (ims_image_has_format("jxl"))
+        CHECK_FAILS(
+            imgsim_image_load_memory("\xff\x0a\0\0", 4, NULL, &image), IMGSIM_ERROR_BAD_IMAGE, "");
+    else
+        CHECK_FAILS(
+            imgsim_image_load_memory("\xff\x0a\0\0", 4, NULL, &image), IMGSIM_ERROR_UNSUPPORTED,
+            "jxl");
+}
+
 static void test_gif_canvas_beyond_its_frame(void)
 {
     static const uint8_t colours[1] = {2};
@@ -247,6 +310,7 @@ static void test_formats_that_this_build_reads(void)
     CHECK_EQUAL(ims_image_has_format("webp"), 1);
     CHECK_EQUAL(ims_image_has_format("tiff"), 1);
     CHECK_EQUAL(ims_image_has_format("pnm"), 1);
+    CHECK_EQUAL(ims_image_has_format("bmp"), 1);
     CHECK_EQUAL(ims_image_has_format("svg"), 0);
     CHECK_EQUAL(ims_image_has_format("magick"), 0);
     CHECK_EQUAL(ims_image_has_format(NULL), 0);
@@ -281,6 +345,9 @@ int main(void)
     test_png_depths_and_transparency();
     test_png_orientation_of_its_exif_chunk();
     test_gif_first_frame();
+    test_apng_still_image();
+    test_tiff_first_page();
+    test_jpeg_xl();
     test_gif_canvas_beyond_its_frame();
     test_tiff_colour_spaces();
     test_floating_point_is_linear_light();

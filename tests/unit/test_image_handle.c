@@ -107,8 +107,8 @@ static void test_each_unreadable_file_says_why(void)
         imgsim_image_load_file(path, NULL, &image), IMGSIM_ERROR_BAD_IMAGE,
         "empty.png: not an image");
     CHECK_TEXT(ims_image_last_reason(), "not an image");
-    write_file(path, "BM\0\0\0\0\0\0\0\0", 10);
-    CHECK_FAILS(imgsim_image_load_file(path, NULL, &image), IMGSIM_ERROR_UNSUPPORTED, "bmp");
+    write_file(path, "qoif\0\0\0\0\0\0", 10);
+    CHECK_FAILS(imgsim_image_load_file(path, NULL, &image), IMGSIM_ERROR_UNSUPPORTED, "qoi");
     CHECK_TEXT(ims_image_last_reason(), "unsupported format");
     unlink(path);
     rmdir(folder);

@@ -11,9 +11,6 @@
 /* Colorants of sRGB relative to D50, times 65536. */
 static const uint32_t srgb[9] = {28577, 14581, 912, 25241, 46981, 6363, 9377, 3972, 46799};
 
-/* Those of Adobe RGB (1998). */
-static const uint32_t adobe[9] = {39960, 20389, 1276, 13448, 40984, 3983, 9781, 4163, 48767};
-
 static double curve(double x)
 {
     return x <= 0.04045 ? x / 12.92 : pow((x + 0.055) / 1.055, 2.4);
@@ -35,16 +32,6 @@ static struct file_bytes table_curve(uint32_t count)
     return tag;
 }
 
-static struct file_bytes gamma_curve(double gamma)
-{
-    struct file_bytes tag = {0};
-
-    put_bytes(&tag, "curv\0\0\0\0\0\0\0\1", 12);
-    put_little(&tag, (uint32_t)gamma, 1);
-    put_little(&tag, (uint32_t)(gamma * 256) & 255, 1);
-    return tag;
-}
-
 static struct file_bytes parametric_curve(void)
 {
     struct file_bytes tag = {0};
@@ -58,42 +45,6 @@ static struct file_bytes parametric_curve(void)
     return tag;
 }
 
-/*
- * A profile of three colorants and one curve for all; releases the curve. `extra` is one more
- * empty tag's name.
- */
-static struct file_bytes
-make_profile(const uint32_t colorants[9], struct file_bytes tag, const char *extra)
-{
-    static const char *const names[6] = {"rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"};
-    struct file_bytes file = {0};
-    uint8_t header[128] = {0};
-    uint32_t count = extra != NULL ? 7 : 6, start = 132 + 12 * count;
-
-    memcpy(header + 12, "mntrRGB XYZ ", 12);
-    memcpy(header + 36, "acsp", 4);
-    put_bytes(&file, header, 128);
-    put_big_32(&file, count);
-    for (uint32_t i = 0; i < 6; i++) {
-        put_bytes(&file, names[i], 4);
-        put_big_32(&file, i < 3 ? start + 20 * i : start + 60);
-        put_big_32(&file, i < 3 ? 20 : (uint32_t)tag.size);
-    }
-    if (extra != NULL) {
-        put_bytes(&file, extra, 4);
-        put_big_32(&file, start);
-        put_big_32(&file, 20);
-    }
-    for (uint32_t i = 0; i < 3; i++) {
-        put_bytes(&file, "XYZ \0\0\0\0", 8);
-        for (uint32_t k = 0; k < 3; k++)
-            put_big_32(&file, colorants[3 * i + k]);
-    }
-    put_bytes(&file, tag.data, tag.size);
-    free(tag.data);
-    return file;
-}
-
 static void check_profile(struct file_bytes file, bool expected)
 {
     CHECK_EQUAL(ims_icc_is_srgb(file.data, file.size), expected);
@@ -102,19 +53,19 @@ static void check_profile(struct file_bytes file, bool expected)
 
 static void test_srgb_in_every_encoding(void)
 {
-    check_profile(make_profile(srgb, table_curve(1024), NULL), true);
-    check_profile(make_profile(srgb, table_curve(4096), NULL), true);
-    check_profile(make_profile(srgb, parametric_curve(), NULL), true);
+    check_profile(make_matrix_profile(srgb, table_curve(1024), NULL), true);
+    check_profile(make_matrix_profile(srgb, table_curve(4096), NULL), true);
+    check_profile(make_matrix_profile(srgb, parametric_curve(), NULL), true);
 }
 
 static void test_near_misses(void)
 {
-    check_profile(make_profile(adobe, table_curve(1024), NULL), false);
-    check_profile(make_profile(srgb, gamma_curve(2.2), NULL), false);
-    check_profile(make_profile(srgb, gamma_curve(1.0), NULL), false);
+    check_profile(make_matrix_profile(adobe_rgb, table_curve(1024), NULL), false);
+    check_profile(make_matrix_profile(srgb, gamma_curve(2.2), NULL), false);
+    check_profile(make_matrix_profile(srgb, gamma_curve(1.0), NULL), false);
     /* A profile with tables is described by them, not by its matrix. */
-    check_profile(make_profile(srgb, parametric_curve(), "A2B0"), false);
-    check_profile(make_profile(srgb, parametric_curve(), "cprt"), true);
+    check_profile(make_matrix_profile(srgb, parametric_curve(), "A2B0"), false);
+    check_profile(make_matrix_profile(srgb, parametric_curve(), "cprt"), true);
 }
 
 /* One channel of Adobe RGB to sRGB by the formulas; the matrix leads through the colorants of both profiles. */
@@ -133,7 +84,7 @@ static int adobe_to_srgb(const uint8_t *pixel, int channel)
 
 static void test_a_matrix_profile_is_converted(void)
 {
-    struct file_bytes file = make_profile(adobe, gamma_curve(563.0 / 256.0), NULL);
+    struct file_bytes file = make_matrix_profile(adobe_rgb, gamma_curve(563.0 / 256.0), NULL);
     struct ims_icc_matrix matrix;
     struct ims_rng rng;
 
@@ -155,8 +106,8 @@ static void test_a_matrix_profile_is_converted(void)
 static void test_other_profiles_are_left_to_libvips(void)
 {
     static const uint32_t absurd[9] = {6553600, 0, 0, 0, 6553600, 0, 0, 0, 6553600};
-    struct file_bytes tables = make_profile(adobe, gamma_curve(2.0), "A2B0");
-    struct file_bytes wild = make_profile(absurd, gamma_curve(2.0), NULL);
+    struct file_bytes tables = make_matrix_profile(adobe_rgb, gamma_curve(2.0), "A2B0");
+    struct file_bytes wild = make_matrix_profile(absurd, gamma_curve(2.0), NULL);
     struct ims_icc_matrix matrix;
 
     CHECK(!ims_icc_read_matrix(tables.data, tables.size, &matrix));
@@ -167,7 +118,7 @@ static void test_other_profiles_are_left_to_libvips(void)
 
 static void test_broken_profiles_are_none(void)
 {
-    struct file_bytes file = make_profile(srgb, table_curve(256), NULL);
+    struct file_bytes file = make_matrix_profile(srgb, table_curve(256), NULL);
     struct ims_icc_matrix matrix;
     struct ims_rng rng;
 
