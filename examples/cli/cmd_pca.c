@@ -15,7 +15,15 @@ const char cli_help_pca[] =
     "--name NAME      name of the new feature (FEATURE-pcaN)\n"
     "--whiten X       0 (plain) to 1 (every component of variance 1)\n"
     "--normalize      scale every projected row to length 1\n"
-    "--json           also the variance along each axis\n";
+    "--json           also the variance along each axis\n"
+    "\n"
+    "imgsim pca --study 50,75,100,128,200,256 --plot study.svg\n"
+    "\n"
+    "--study LIST     store nothing; compare several numbers of components: variance\n"
+    "                 kept, true neighbours kept, precision on classes, time\n"
+    "--queries N      images drawn as queries (1000)\n"
+    "--classes WHAT   auto (labels, else folders), labels or folders\n"
+    "--plot FILE.svg  the table as a picture\n";
 
 static int report_json(const imgsim_projector *projector, const char *source, const char *name)
 {
@@ -58,6 +66,7 @@ static int report(const imgsim_projector *projector, const char *source, const c
 }
 
 struct pca_settings {
+    struct cli_study study;
     const char *source;
     const char *name; /* NULL: source + "-pca" + dimension */
     uint32_t dimension;
@@ -104,7 +113,8 @@ static int run_pca(struct cli *cli, const struct pca_settings *settings, imgsim_
 
 int cmd_pca(struct cli *cli, int argc, char **argv)
 {
-    struct pca_settings settings = {.source = "embedding", .dimension = 128};
+    struct pca_settings settings = {
+        .source = "embedding", .dimension = 128, .study = {.queries = 1000}};
     imgsim_catalog *catalog = NULL;
     const struct cli_option table[] = {
         {"dim", 0, CLI_COUNT, &settings.dimension, 1, 65536, NULL},
@@ -112,15 +122,24 @@ int cmd_pca(struct cli *cli, int argc, char **argv)
         {"name", 0, CLI_TEXT, &settings.name, 0, 0, NULL},
         {"whiten", 0, CLI_REAL, &settings.whiten, 0, 1, NULL},
         {"normalize", 0, CLI_FLAG, &settings.normalize, 0, 0, NULL},
+        {"study", 0, CLI_TEXT, &settings.study.dimensions, 0, 0, NULL},
+        {"queries", 0, CLI_COUNT, &settings.study.queries, 1, 100000, NULL},
+        {"classes", 0, CLI_CHOICE, &settings.study.classes, 0, 0, cli_classes_choices},
+        {"plot", 0, CLI_TEXT, &settings.study.plot, 0, 0, NULL},
     };
     int status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
 
     if (status == CLI_GO_ON && cli->operand_count > 0)
         status = cli_usage(cli, "pca takes no '%s'", cli->operands[0]);
+    if (status == CLI_GO_ON && settings.study.dimensions == NULL && settings.study.plot != NULL)
+        status = cli_usage(cli, "--plot is the picture of a --study");
+    settings.study.source = settings.source;
     if (status == CLI_GO_ON)
-        status = cli_open_catalog(cli, NULL, CLI_WRITE, &catalog);
+        status = cli_open_catalog(
+            cli, NULL, settings.study.dimensions != NULL ? CLI_READ : CLI_WRITE, &catalog);
     if (status == CLI_GO_ON)
-        status = run_pca(cli, &settings, catalog);
+        status = settings.study.dimensions != NULL ? cli_pca_study(cli, &settings.study, catalog)
+                                                   : run_pca(cli, &settings, catalog);
     imgsim_catalog_free(catalog);
     return status;
 }

@@ -263,6 +263,19 @@ int cli_find_image(const imgsim_catalog *catalog, const char *text, int64_t *out
 bool cli_is_uuid(const char *text);
 bool cli_is_id(const char *text, int64_t *out_id);
 
+/* ---- a study of dimensions (cmd_pca_study.c) ---- */
+
+struct cli_study {
+    const char *source;
+    const char *dimensions; /* "50,75,100" */
+    const char *plot;       /* NULL: none */
+    uint32_t queries;
+    int32_t classes;
+};
+extern const struct cli_choice cli_classes_choices[];
+/* Make it, print it, draw it. Returns the exit status. */
+int cli_pca_study(struct cli *cli, const struct cli_study *study, const imgsim_catalog *catalog);
+
 /* ---- models (cli_model.c) ---- */
 
 /* Options of scan and search that say how a network is run. */

@@ -65,6 +65,12 @@ imgsim_status ims_projection_find(
 /* Hash of a feature's fingerprint, which may be of any length. */
 void ims_source_hash(const imgsim_features *source, char out[33]);
 
+/* Fit on all rows of the source: phase "fit". */
+imgsim_status ims_projection_fit(
+    imgsim_projector *projector,
+    const imgsim_features *source,
+    struct ims_meter *meter);
+
 /* Project the rows of the source that the projection lacks, in one transaction. Counts them. */
 imgsim_status ims_projection_fill(
     imgsim_catalog *catalog,

@@ -228,9 +228,10 @@ done:
 
 /* ---- making one ---- */
 
-/* Fit on all rows of the source. */
-static imgsim_status
-fit_projector(imgsim_projector *projector, const imgsim_features *source, struct ims_meter *meter)
+imgsim_status ims_projection_fit(
+    imgsim_projector *projector,
+    const imgsim_features *source,
+    struct ims_meter *meter)
 {
     struct ims_batches batches;
     imgsim_status status;
@@ -320,7 +321,7 @@ static imgsim_status make_projection(
 
     ims_meter_start(&meter, options->progress, options->user_data);
     if ((status = choose_name(catalog, options, name)) != IMGSIM_OK ||
-        (status = fit_projector(projector, source, &meter)) != IMGSIM_OK)
+        (status = ims_projection_fit(projector, source, &meter)) != IMGSIM_OK)
         return status;
     write_spec(spec, projector, settings, source);
     if ((path = ims_projector_path(catalog, name)) == NULL)

@@ -76,6 +76,19 @@ int main(void)
     OFFSET(imgsim_projection_options, reserved, 52);
     CHECK_EQUAL(sizeof(imgsim_projection_options), 56);
 
+    OFFSET(imgsim_study_options, struct_size, 0);
+    OFFSET(imgsim_study_options, source, 8);
+    OFFSET(imgsim_study_options, progress, 16);
+    OFFSET(imgsim_study_options, user_data, 24);
+    OFFSET(imgsim_study_options, queries, 32);
+    OFFSET(imgsim_study_options, neighbours, 36);
+    OFFSET(imgsim_study_options, precision_at, 40);
+    OFFSET(imgsim_study_options, classes, 44);
+    OFFSET(imgsim_study_options, threads, 48);
+    OFFSET(imgsim_study_options, reserved, 52);
+    OFFSET(imgsim_study_options, seed, 56);
+    CHECK_EQUAL(sizeof(imgsim_study_options), 64);
+
     OFFSET(imgsim_color_options, struct_size, 0);
     OFFSET(imgsim_color_options, space, 8);
     OFFSET(imgsim_color_options, bins, 12);

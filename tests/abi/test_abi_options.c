@@ -26,6 +26,8 @@ static const struct {
     {"map", (init_function)(void (*)(void))imgsim_map_options_init, sizeof(imgsim_map_options)},
     {"projection", (init_function)(void (*)(void))imgsim_projection_options_init,
      sizeof(imgsim_projection_options)},
+    {"study", (init_function)(void (*)(void))imgsim_study_options_init,
+     sizeof(imgsim_study_options)},
     {"projector", (init_function)(void (*)(void))imgsim_projector_options_init,
      sizeof(imgsim_projector_options)},
     {"query", (init_function)(void (*)(void))imgsim_query_options_init,

@@ -48,6 +48,8 @@ static void options_have_a_size(void)
     imgsim_query *query = NULL;
     const char *paths[1] = {bed.photos};
     float distance, row[BED_VALUES] = {1};
+    const uint32_t dimension = 2;
+    double column[4];
     int64_t id;
 
     CHECK_OPTIONS(
@@ -78,6 +80,10 @@ static void options_have_a_size(void)
     CHECK_OPTIONS(
         imgsim_projection_options, imgsim_projection_options_init,
         imgsim_derive_projection(bed.catalog, options, NULL));
+    CHECK_OPTIONS(
+        imgsim_study_options, imgsim_study_options_init,
+        imgsim_derive_study(
+            bed.catalog, options, &dimension, 1, &column[0], &column[1], &column[2], &column[3]));
     CHECK_OK(imgsim_query_new(bed.catalog, NULL, &query));
     CHECK_OPTIONS(
         imgsim_channel_options, imgsim_channel_options_init,
@@ -197,6 +203,8 @@ static void scans_and_derived(void)
     const char *paths[1] = {NULL};
     imgsim_scan_report report = {0};
     imgsim_index *index = rubbish;
+    const uint32_t dimension = 2;
+    double column[4];
 
     REFUSED(imgsim_scan(NULL, paths, 1, NULL, NULL));
     REFUSED(imgsim_scan(bed.catalog, NULL, 1, NULL, NULL));
@@ -207,6 +215,12 @@ static void scans_and_derived(void)
     REFUSED(imgsim_derive_projection(NULL, NULL, NULL));
     REFUSED(imgsim_derive_index(NULL, NULL, NULL, &index));
     REFUSED(imgsim_derive_refresh(NULL, NULL));
+    REFUSED(imgsim_derive_study(
+        NULL, NULL, &dimension, 1, &column[0], &column[1], &column[2], &column[3]));
+    REFUSED(imgsim_derive_study(
+        bed.catalog, NULL, &dimension, 0, &column[0], &column[1], &column[2], &column[3]));
+    REFUSED(imgsim_derive_study(
+        bed.catalog, NULL, &dimension, 1, &column[0], &column[1], &column[2], NULL));
     CHECK(imgsim_derive_index(bed.catalog, "none", NULL, &index) == IMGSIM_ERROR_NOT_FOUND);
     CHECK(index == NULL);
 }

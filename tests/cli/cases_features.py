@@ -222,6 +222,20 @@ def pca_and_index(place):
         place.run("index", "--feature", "color", "--kind", "hnsw", *in_photos),
         place.run("index", "--feature", "nothing", *in_photos),
     ])
+    study = place.run("pca", "--study", "8,2,4", "--feature", "own", "--plot", "study.svg", "--json", *in_photos)
+    lines = study.exits(0).json("imgsim.pca-study/1")["lines"]
+    check([line["components"] for line in lines] == [0, 8, 2, 4], str(lines))
+    check(lines[0]["recall"] == 1.0 and lines[0]["precision"] is not None, str(lines[0]))
+    with open(place.path("study.svg")) as file:
+        drawn = file.read()
+    check(drawn.startswith("<svg") and drawn.endswith("</svg>\n") and drawn.count("<polyline") == 3, drawn)
+    table = place.run("pca", "--study", "2", "--feature", "own", *in_photos).exits(0)
+    check(b"components" in table.out and b"recall@10" in table.out, str(table.out))
+    place.run("pca", "--study", "2,x", *in_photos).exits(2).says("2,x")
+    place.run("pca", "--plot", "a.svg", *in_photos).exits(2).says("--study")
+    place.run("pca", "--study", "2", "--feature", "own", "--plot", "nowhere/a.svg", *in_photos).exits(5).says("nowhere")
+    place.run("pca", "--study", "9", "--feature", "own", *in_photos).exits(2).says("9 components")
+
     made = place.run("pca", "--feature", "own", "--dim", "8", "--json", *in_photos).exits(0).json("imgsim.pca/1")
     shares = made["explained_variance_by_axis"]
     check(len(shares) == 8 and shares == sorted(shares, reverse=True), str(made))

@@ -168,6 +168,12 @@ class OwnFeatures(unittest.TestCase):
         self.catalog.scan(self.folder, extractors=[extractor], color=False, hash=False, thumb_side=0)
         self.assertEqual(list(self.catalog.feature_sets), ["thumb"])
         rows = self.catalog.features("thumb")
+        study = self.catalog.pca_study((0, 4, 16), feature="thumb", queries=20, neighbours=3)
+        self.assertEqual([row["dim"] for row in study], [0, 4, 16])
+        self.assertEqual((study[0]["energy"], study[0]["recall"]), (1.0, 1.0))
+        self.assertLess(study[1]["energy"], study[2]["energy"])
+        with self.assertRaises(imgsim.Error):
+            self.catalog.pca_study((100000,), feature="thumb")
         projector = self.catalog.pca(16, feature="thumb")
         self.assertEqual(projector.explained_variance.shape, (16,))
         small = self.catalog.features("thumb-pca16")

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 ims_test(test_derive_projection test_derive_projection.c derive)
+ims_test(test_derive_study test_derive_study.c derive)
 ims_test(test_derive_index test_derive_index.c derive)

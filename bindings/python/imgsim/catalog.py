@@ -10,7 +10,8 @@ import numpy as np
 
 from . import native
 from .arrays import (
-    DTYPES, METRIC_CALLBACK, ROW_BYTES, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name, text, view,
+    DTYPES, METRIC_CALLBACK, ROW_BYTES, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name,
+    pointer, text, view,
 )
 from .extractor import Extractor, Image
 from .index import Index, filter_bits
@@ -385,6 +386,27 @@ class Catalog:
         projector = Projector.__new__(Projector)
         projector._handle, projector._dim, projector._settings = handle, dim, None
         return projector
+
+    def pca_study(self, dims=(50, 75, 100, 128, 200, 256), feature=None, *, queries=1000, neighbours=10, precision_at=5,
+                  classes="auto", seed=1, threads=None, progress=None):
+        """What a feature's principal components keep: a dict per number of components, 0 standing for the feature itself.
+
+        energy, recall of the nearest neighbours, precision on classes ("labels", "folders" or "auto"; NaN without),
+        seconds per query.
+        """
+        numbers = np.ascontiguousarray(dims, dtype=np.uint32)
+        table = np.empty((4, len(numbers)))
+        with Callbacks() as callbacks:
+            settings = options(
+                "study", source=text(feature), queries=queries, neighbours=neighbours, precision_at=precision_at,
+                classes=("auto", "labels", "folders").index(classes), seed=seed, threads=threads,
+                progress=callbacks.progress(progress))
+            library.imgsim_derive_study(
+                self._handle, byref(settings), pointer(numbers, ctypes.c_uint32), len(numbers),
+                *(pointer(column, ctypes.c_double) for column in table))
+        names = ("energy", "recall", "precision", "seconds")
+        return [dict(zip(("dim",) + names, (int(dim),) + tuple(row)))
+                for dim, row in zip(numbers, table.T.tolist())]
 
     def build_index(self, feature=None, kind="auto", metric=None, *, threads=None, max_links=None, build_width=None,
                     search_width=None, progress=None):

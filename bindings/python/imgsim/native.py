@@ -126,6 +126,14 @@ class ProjectionOptions(Structure):
     ]
 
 
+class StudyOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("source", c_char_p), ("progress", ProgressCallback), ("user_data", c_void_p),
+        ("queries", c_uint32), ("neighbours", c_uint32), ("precision_at", c_uint32), ("classes", c_int32),
+        ("threads", c_uint32), ("reserved", c_uint32), ("seed", c_uint64),
+    ]
+
+
 class IndexOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("kind", c_int32), ("metric", c_int32), ("dimension", c_uint32),
@@ -188,7 +196,7 @@ _Out = POINTER(c_void_p)
 # Options structs that a function imgsim_X_options_init fills in.
 OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
     "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
@@ -296,6 +304,8 @@ PROTOTYPES = {
     "imgsim_derive_projection": (Status, [Handle, POINTER(ProjectionOptions), _Out]),
     "imgsim_derive_index": (Status, [Handle, c_char_p, POINTER(IndexOptions), _Out]),
     "imgsim_derive_refresh": (Status, [Handle, POINTER(c_size_t)]),
+    "imgsim_derive_study": (
+        Status, [Handle, POINTER(StudyOptions), POINTER(c_uint32), c_size_t] + 4 * [POINTER(c_double)]),
     # index.h
     "imgsim_index_new": (Status, [POINTER(IndexOptions), _Out]),
     "imgsim_index_free": (None, [Handle]),
