@@ -25,9 +25,8 @@ const char cli_help_scan[] =
     "           --full           they may not\n"
     "           --max-pixels N   refuse larger pictures\n"
     "Pictures:  --thumb-side N   longer side of the thumbnails (128)   --no-thumbs\n"
-    "Files:     --hidden         also names that begin with a dot\n"
-    "           --follow-links   also folders behind symbolic links\n"
-    "           --recheck        read files again even if size and time are the same\n"
+    "Files:     --include '*.jpg'  --exclude 'cache/'  --min-bytes N\n"
+    "           --one-file-system  --hidden  --follow-links (to folders)  --recheck\n"
     "Features:  --replace        drop a feature set made with other settings\n"
     "Scripts:   --strict         exit status 6 if some files failed\n"
     "           --json           a report on standard output\n"
@@ -42,7 +41,9 @@ struct scan_settings {
     uint32_t min_side;
     uint32_t thumb_side; /* 0: not given */
     uint64_t max_pixels;
-    int32_t full, hidden, follow_links, recheck, replace, strict, no_thumbs;
+    uint64_t min_bytes;
+    struct cli_list include, exclude;
+    int32_t full, hidden, follow_links, one_file_system, recheck, replace, strict, no_thumbs;
 };
 
 /* The extractors of one scan. */
@@ -89,6 +90,10 @@ static int read_settings(struct cli *cli, int argc, char **argv, struct scan_set
         {"max-pixels", 0, CLI_SIZE, &settings->max_pixels, 1, 1e15, NULL},
         {"hidden", 0, CLI_FLAG, &settings->hidden, 0, 0, NULL},
         {"follow-links", 0, CLI_FLAG, &settings->follow_links, 0, 0, NULL},
+        {"include", 0, CLI_LIST, &settings->include, 0, 0, NULL},
+        {"exclude", 0, CLI_LIST, &settings->exclude, 0, 0, NULL},
+        {"min-bytes", 0, CLI_SIZE, &settings->min_bytes, 0, 1e15, NULL},
+        {"one-file-system", 0, CLI_FLAG, &settings->one_file_system, 0, 0, NULL},
         {"recheck", 0, CLI_FLAG, &settings->recheck, 0, 0, NULL},
         {"replace", 0, CLI_FLAG, &settings->replace, 0, 0, NULL},
         {"strict", 0, CLI_FLAG, &settings->strict, 0, 0, NULL},
@@ -114,6 +119,18 @@ static bool read_bins(const char *text, uint32_t *bins)
         bins[i] = values[i];
     }
     return true;
+}
+
+/* A pattern that cannot be read is wrong usage. */
+static int check_patterns(const struct cli *cli, const struct cli_list *patterns)
+{
+    for (size_t i = 0; i < patterns->count; i++) {
+        int32_t matches;
+
+        if (imgsim_scan_match(patterns->items[i], "x", 0, &matches) != IMGSIM_OK)
+            return cli_usage(cli, "%s", imgsim_last_error());
+    }
+    return CLI_GO_ON;
 }
 
 static int check_paths(const struct cli *cli, const struct scan_settings *settings)
@@ -364,6 +381,12 @@ static int run_scan(
     options.include_hidden = settings->hidden;
     options.follow_links = settings->follow_links;
     options.recheck = settings->recheck;
+    options.include = settings->include.items;
+    options.include_count = settings->include.count;
+    options.exclude = settings->exclude.items;
+    options.exclude_count = settings->exclude.count;
+    options.min_bytes = settings->min_bytes;
+    options.one_file_system = settings->one_file_system;
     if (settings->no_thumbs)
         options.thumb_side = 0;
     else if (settings->thumb_side > 0)
@@ -402,6 +425,10 @@ int cmd_scan(struct cli *cli, int argc, char **argv)
 
     cli_model_options_init(&settings.model);
     status = read_settings(cli, argc, argv, &settings);
+    if (status == CLI_GO_ON)
+        status = check_patterns(cli, &settings.include);
+    if (status == CLI_GO_ON)
+        status = check_patterns(cli, &settings.exclude);
     if (status == CLI_GO_ON)
         status = check_paths(cli, &settings);
     if (status == CLI_GO_ON)

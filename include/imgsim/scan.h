@@ -41,16 +41,42 @@ typedef struct imgsim_scan_options {
     /** Non-zero: read every file again, even if size and time are as before. Default 0. */
     int32_t recheck;
     /**
+     * Patterns of the files to take, include_count of them, borrowed; count 0 takes all. One that matches a folder takes all below
+     * it. A pattern with a slash that is not its last character is compared with the path below the scanned folder, others with the
+     * name: * is any number of characters but slashes, ** of any characters, ? one, [a-z] and [!a-z] one of a set; \ takes a
+     * character literally; a slash at the end asks for a folder. Upper and lower case differ.
+     */
+    const char *const *include;
+    size_t include_count;
+    /** Patterns of the files and folders to leave out; they win over `include`. */
+    const char *const *exclude;
+    size_t exclude_count;
+    /** Leave out files of fewer bytes. Default 0. */
+    uint64_t min_bytes;
+    /** Non-zero: stay on the file system of each given path. Default 0. */
+    int32_t one_file_system;
+    /**
      * Longer side of the thumbnails that are kept with the catalog as its feature "thumbnail", 16 to 512; 0: none are made.
      * IMGSIM_THUMB_SIDE_AS_IS (default): that of the catalog's thumbnails, 128 where it has none yet. Another side than theirs is
      * refused as other settings of any feature are. imgsim_features_get_bytes() reads them.
      */
     uint32_t thumb_side;
-    uint32_t reserved;
 } imgsim_scan_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
 IMGSIM_API imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t struct_size);
+
+/**
+ * Whether a pattern as in `include` and `exclude` matches a path below a scanned folder.
+ *
+ * @param path         "holiday/2019/a.jpg"
+ * @param is_folder    non-zero: the path is that of a folder
+ * @param out_matches  1 or 0
+ *
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (NULL; a pattern that cannot be read: the text says why). Since 0.1.
+ */
+IMGSIM_API imgsim_status
+imgsim_scan_match(const char *pattern, const char *path, int32_t is_folder, int32_t *out_matches);
 
 /**
  * What a scan did; zero it, set struct_size. seen = unchanged + added + refreshed + moved + skipped + failed
@@ -83,6 +109,10 @@ typedef struct imgsim_scan_report {
 /**
  * Bring a catalog up to date with folders and files.
  *
+ * Whatever `include`, `exclude`, `min_bytes` and `one_file_system` leave out is recorded as skipped with its reason; an image that
+ * is left out so leaves the answers, keeps id, UUID, features and labels, and comes back when a scan takes it in again. Paths
+ * that are given themselves are always taken.
+ *
  * Files known and unchanged (size and time) are not opened. Others are read once, hashed, decoded once, and every
  * extractor gets the same pixels. Rows are synced before the transaction that names them; whatever was
  * committed survives a kill at any moment and is not done again.
@@ -96,7 +126,7 @@ typedef struct imgsim_scan_report {
  *         IMGSIM_ERROR_BUSY (another scan writes to this catalog; the text says which process);
  *         IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO;
  *         IMGSIM_ERROR_INVALID_ARGUMENT (two extractors of one name, a feature of this name with another
- *         shape or settings: the text says how to replace it). Since 0.1.
+ *         shape or settings: the text says how to replace it; a pattern that cannot be read). Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_scan(
     imgsim_catalog *catalog,

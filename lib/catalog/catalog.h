@@ -81,6 +81,8 @@ imgsim_status ims_catalog_writer_move_file(
     struct ims_catalog_writer *writer,
     const char *old_path,
     const struct ims_file_record *record);
+/* Forget what stands at a path, if anything does; its id is dead then. */
+imgsim_status ims_catalog_writer_forget_file(struct ims_catalog_writer *writer, const char *path);
 /* Sync the matrices, then commit the transaction and begin the next. */
 imgsim_status ims_catalog_writer_commit(struct ims_catalog_writer *writer);
 

@@ -198,6 +198,18 @@ static imgsim_status remove_place(struct ims_catalog_writer *writer, const struc
     return ims_db_run(writer->change.db, statement);
 }
 
+imgsim_status ims_catalog_writer_forget_file(struct ims_catalog_writer *writer, const char *path)
+{
+    imgsim_status status;
+    struct place place;
+
+    if (writer->failed.status != IMGSIM_OK)
+        return ims_error_raise(&writer->failed);
+    if ((status = find_place(writer, path, &place)) == IMGSIM_OK)
+        status = remove_place(writer, &place);
+    return ims_writer_poison(writer, status);
+}
+
 /* What a moved file has at its new path: all it had, with the new path, size, time and state. */
 static imgsim_status move_to(
     struct ims_catalog_writer *writer,

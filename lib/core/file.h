@@ -55,6 +55,19 @@ imgsim_status ims_absolute_path(const char *path, char **out_path);
 /* folder + '/' + name; NULL when out of memory. Release with ims_free(). */
 char *ims_join_path(const char *folder, const char *name);
 
+/* ---- paths of any length ---- */
+
+struct stat;
+
+/*
+ * open() and fstatat(AT_FDCWD, ...) for paths that may be longer than the PATH_MAX bytes that the system takes at a time: the
+ * folders are entered some at a time, each by the rules for the whole. -1 and errno on failure.
+ */
+int ims_open_path(const char *path, int flags);
+int ims_stat_path(const char *path, int flags, struct stat *out_info);
+/* Enter folders until the rest is short: AT_FDCWD or a descriptor to be closed, and *path behind it; -1 on failure. */
+int ims_enter_path(const char **path);
+
 /* ---- .ims: sections with checksums; sections.c has the layout ---- */
 
 /* Table entry on disk, little-endian; checksum is XXH3-64 of the section's bytes. */

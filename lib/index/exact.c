@@ -7,6 +7,7 @@
  * kept is scored again by lib/simd/reference.h and sorted by (key, id). So the answer does not depend on how the float pass
  * was made: one row after another or by a matrix product, in which parts, by which instructions.
  */
+#include "index/collector.h"
 #include "index/index_private.h"
 
 #include "core/bitset.h"
@@ -28,107 +29,6 @@
 /* Parts of the rows per thread, so that threads end together. */
 #define PARTS_PER_THREAD 4
 
-/* ---- candidates of one query in one part of the rows ---- */
-
-struct candidate {
-    double lower;
-    uint32_t slot;
-};
-
-struct collector {
-    size_t k;
-    double bound;   /* T: no answer has a lower bound above it */
-    double *uppers; /* max-heap of the k smallest upper bounds */
-    size_t upper_count;
-    size_t upper_capacity;
-    struct candidate *candidates;
-    size_t count;
-    size_t capacity;
-    size_t compact_at;
-};
-
-static void collector_init(struct collector *collector, size_t k)
-{
-    memset(collector, 0, sizeof(*collector));
-    collector->k = k;
-    collector->bound = INFINITY;
-    collector->compact_at = 2 * k + 256;
-}
-
-static void collector_clear(struct collector *collector)
-{
-    ims_free(collector->uppers);
-    ims_free(collector->candidates);
-}
-
-/* Keep `upper` if it is among the k smallest, and lower the bound. */
-static bool push_upper(struct collector *collector, double upper)
-{
-    double *heap;
-    size_t at;
-
-    if (collector->upper_count < collector->k) {
-        if (!ims_grow(
-                (void **)&collector->uppers, &collector->upper_capacity, collector->upper_count + 1,
-                sizeof(*collector->uppers)))
-            return false;
-        heap = collector->uppers;
-        for (at = collector->upper_count++; at > 0 && heap[(at - 1) / 2] < upper; at = (at - 1) / 2)
-            heap[at] = heap[(at - 1) / 2];
-        heap[at] = upper;
-    } else if (upper < collector->uppers[0]) {
-        heap = collector->uppers;
-        for (at = 0; 2 * at + 1 < collector->k;) {
-            size_t child = 2 * at + 1;
-
-            if (child + 1 < collector->k && heap[child + 1] > heap[child])
-                child++;
-            if (heap[child] <= upper)
-                break;
-            heap[at] = heap[child];
-            at = child;
-        }
-        heap[at] = upper;
-    }
-    if (collector->upper_count == collector->k)
-        collector->bound = collector->uppers[0];
-    return true;
-}
-
-/* Drop the candidates that the bound has passed since. */
-static void compact(struct collector *collector)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < collector->count; i++)
-        if (collector->candidates[i].lower <= collector->bound)
-            collector->candidates[kept++] = collector->candidates[i];
-    collector->count = kept;
-    collector->compact_at = 2 * kept + 256;
-}
-
-static imgsim_status collect(
-    struct collector *collector,
-    const uint32_t *slots,
-    size_t count,
-    const double *lower,
-    const double *upper)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!(lower[i] <= collector->bound)) /* farther, or not a number */
-            continue;
-        if (!push_upper(collector, upper[i]) ||
-            !ims_grow(
-                (void **)&collector->candidates, &collector->capacity, collector->count + 1,
-                sizeof(*collector->candidates)))
-            return ims_fail_memory(collector->count * sizeof(*collector->candidates));
-        collector->candidates[collector->count++] = (struct candidate){lower[i], slots[i]};
-        if (collector->count >= collector->compact_at)
-            compact(collector);
-    }
-    return IMGSIM_OK;
-}
-
 /* ---- one round: some queries against all rows ---- */
 
 struct round {
@@ -139,8 +39,8 @@ struct round {
     bool by_products;
     size_t part_count; /* of the rows */
     size_t part_rows;
-    struct collector *collectors; /* query_count x part_count */
-    float *dots;                  /* of a matrix product: queries x BLOCK_ROWS */
+    struct ims_collector *collectors; /* query_count x part_count */
+    float *dots;                      /* of a matrix product: queries x BLOCK_ROWS */
     float *product_queries;
     size_t block_start;
 };
@@ -187,7 +87,7 @@ static imgsim_status walk_part(void *context, size_t item, uint32_t worker)
             if ((status = ims_estimate_keys(
                      search->index, &round->prepared[query], slots, count, lower, upper)) ==
                 IMGSIM_OK)
-                status = collect(
+                status = ims_collector_add(
                     &round->collectors[query * round->part_count + part], slots, count, lower,
                     upper);
         if (status != IMGSIM_OK)
@@ -214,7 +114,8 @@ static imgsim_status collect_dots(void *context, size_t query, uint32_t worker)
     for (size_t i = 0; i < count; i++)
         raw[i] = dots[slots[i] - round->block_start];
     ims_estimate_from_dots(search->index, &round->prepared[query], slots, raw, count, lower, upper);
-    return collect(&round->collectors[query * round->part_count], slots, count, lower, upper);
+    return ims_collector_add(
+        &round->collectors[query * round->part_count], slots, count, lower, upper);
 }
 
 /* All queries against all rows by matrix products, a block of rows at a time; BLAS has threads of its own. */
@@ -262,13 +163,13 @@ done:
 static imgsim_status tighten(const struct round *round, size_t query)
 {
     const struct ims_search *search = round->search;
-    struct collector *kept = &round->collectors[query * round->part_count];
+    struct ims_collector *kept = &round->collectors[query * round->part_count];
     uint32_t slots[BLOCK_ROWS];
     double lower[BLOCK_ROWS], upper[BLOCK_ROWS];
     imgsim_status status = IMGSIM_OK;
-    struct collector chosen;
+    struct ims_collector chosen;
 
-    collector_init(&chosen, search->k);
+    ims_collector_init(&chosen, search->k);
     for (size_t start = 0; start < kept->count && status == IMGSIM_OK; start += BLOCK_ROWS) {
         const size_t left = kept->count - start;
         const size_t count = left < BLOCK_ROWS ? left : BLOCK_ROWS;
@@ -277,9 +178,9 @@ static imgsim_status tighten(const struct round *round, size_t query)
             slots[i] = kept->candidates[start + i].slot;
         if ((status = ims_estimate_keys(
                  search->index, &round->prepared[query], slots, count, lower, upper)) == IMGSIM_OK)
-            status = collect(&chosen, slots, count, lower, upper);
+            status = ims_collector_add(&chosen, slots, count, lower, upper);
     }
-    collector_clear(kept);
+    ims_collector_clear(kept);
     *kept = chosen;
     return status;
 }
@@ -289,22 +190,22 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
 {
     struct round *round = context;
     const imgsim_index *index = round->search->index;
-    struct collector *parts = &round->collectors[query * round->part_count];
-    struct collector all;
+    struct ims_collector *parts = &round->collectors[query * round->part_count];
+    struct ims_collector all;
     struct ims_neighbour *answers = NULL;
     imgsim_status status = IMGSIM_OK;
     struct ims_topk topk;
     size_t room = 0;
 
     (void)worker;
-    collector_init(&all, round->search->k);
+    ims_collector_init(&all, round->search->k);
     if (round->by_products && parts->count > TIGHTEN_FROM * round->search->k + BLOCK_ROWS &&
         (status = tighten(round, query)) != IMGSIM_OK)
         goto done;
     /* The k-th smallest upper bound of all parts together. */
     for (size_t part = 0; part < round->part_count; part++) {
         for (size_t i = 0; i < parts[part].upper_count; i++)
-            if (!push_upper(&all, parts[part].uppers[i])) {
+            if (!ims_collector_push(&all, parts[part].uppers[i])) {
                 status = ims_fail_memory(all.upper_count * sizeof(double));
                 goto done;
             }
@@ -319,7 +220,7 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
     ims_topk_init(&topk, answers, room);
     for (size_t part = 0; part < round->part_count; part++)
         for (size_t i = 0; i < parts[part].count; i++) {
-            const struct candidate candidate = parts[part].candidates[i];
+            const struct ims_candidate candidate = parts[part].candidates[i];
 
             if (candidate.lower > all.bound)
                 continue;
@@ -337,7 +238,7 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
 
 done:
     ims_free(answers);
-    collector_clear(&all);
+    ims_collector_clear(&all);
     return status;
 }
 
@@ -474,10 +375,10 @@ imgsim_status ims_exact_search(const struct ims_search *search)
 
         round.query_count = left < queries ? left : queries;
         for (size_t i = 0; i < collectors; i++)
-            collector_init(&round.collectors[i], search->k);
+            ims_collector_init(&round.collectors[i], search->k);
         status = run_round(&round);
         for (size_t i = 0; i < collectors; i++)
-            collector_clear(&round.collectors[i]);
+            ims_collector_clear(&round.collectors[i]);
     }
 
 done:

@@ -63,6 +63,7 @@ ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared_qu
     prepared->squared = ims_exact_dot(query, query, index->dimension);
     prepared->norm = sqrt(prepared->squared);
     fill_scan(index, query, prepared);
+    prepared->counted = ims_exact_sum(prepared->scan, index->dimension);
     return IMGSIM_OK;
 }
 
@@ -372,11 +373,12 @@ static void callback_row(const imgsim_index *index, uint32_t slot, uint8_t *out)
         memset(out, 0, rows->row_size);
         for (uint32_t e = 0; e < rows->lengths[slot]; e++) {
             const size_t entry = rows->offsets[slot] + e;
+            uint32_t room;
 
             if (rows->bins[entry] < rows->dimension)
                 memcpy(
-                    out + rows->bins[entry] * sizeof(uint32_t), &rows->counts[entry],
-                    sizeof(uint32_t));
+                    out + rows->bins[entry] * sizeof(uint32_t),
+                    ims_rows_counts(rows, entry, 1, &room), sizeof(uint32_t));
         }
     } else {
         ims_rows_densify(rows, slot, (float *)(void *)out);

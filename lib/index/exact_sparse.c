@@ -7,14 +7,32 @@
 #include <float.h>
 #include <math.h>
 
-/* Sum of the query's values that chi-square counts; the others were set to 0. */
-static double counted_sum(const imgsim_index *index, const struct ims_prepared_query *query)
-{
-    double sum = 0;
+/* Entries whose counts are unpacked at a time. */
+#define UNPACK 1024
 
-    for (uint32_t bin = 0; bin < index->dimension; bin++)
-        sum += query->scan[bin];
-    return sum;
+typedef float (*sparse_kernel)(
+    const float *query,
+    const uint16_t *bins,
+    const uint32_t *counts,
+    size_t count,
+    float scale);
+
+static sparse_kernel kernel_of(int32_t metric)
+{
+    const struct ims_kernels *kernels = ims_kernels();
+
+    switch (metric) {
+    case IMGSIM_METRIC_INTERSECTION:
+        return kernels->sparse_intersection;
+    case IMGSIM_METRIC_BHATTACHARYYA:
+        return kernels->sparse_sqrt_dot;
+    case IMGSIM_METRIC_L1:
+        return kernels->sparse_l1_part;
+    case IMGSIM_METRIC_CHI_SQUARE:
+        return kernels->sparse_chi_part;
+    default: /* correlation */
+        return kernels->sparse_dot;
+    }
 }
 
 /*
@@ -28,35 +46,24 @@ void ims_sparse_scores(
     size_t count,
     float *raw)
 {
-    const struct ims_kernels *kernels = ims_kernels();
     const struct ims_rows *rows = &index->rows;
-    const double rest =
-        index->metric == IMGSIM_METRIC_CHI_SQUARE ? counted_sum(index, query) : query->sum;
+    const sparse_kernel kernel = kernel_of(index->metric);
+    const double rest = index->metric == IMGSIM_METRIC_CHI_SQUARE ? query->counted
+                        : index->metric == IMGSIM_METRIC_L1       ? query->sum
+                                                                  : 0;
+    uint32_t room[UNPACK];
 
     for (size_t i = 0; i < count; i++) {
-        const uint16_t *bins = rows->bins + rows->offsets[slots[i]];
-        const uint32_t *counts = rows->counts + rows->offsets[slots[i]];
-        const size_t length = rows->lengths[slots[i]];
+        const size_t first = rows->offsets[slots[i]], length = rows->lengths[slots[i]];
         const float scale = (float)ims_rows_scale(rows, slots[i]);
+        double sum = rest;
 
-        switch (index->metric) {
-        case IMGSIM_METRIC_INTERSECTION:
-            raw[i] = kernels->sparse_intersection(query->scan, bins, counts, length, scale);
-            break;
-        case IMGSIM_METRIC_BHATTACHARYYA:
-            raw[i] = kernels->sparse_sqrt_dot(query->scan, bins, counts, length, scale);
-            break;
-        case IMGSIM_METRIC_L1:
-            raw[i] =
-                (float)(rest + kernels->sparse_l1_part(query->scan, bins, counts, length, scale));
-            break;
-        case IMGSIM_METRIC_CHI_SQUARE:
-            raw[i] =
-                (float)(rest + kernels->sparse_chi_part(query->scan, bins, counts, length, scale));
-            break;
-        default: /* correlation */
-            raw[i] = kernels->sparse_dot(query->scan, bins, counts, length, scale);
-            break;
+        for (size_t start = 0; start < length; start += UNPACK) {
+            const size_t used = length - start < UNPACK ? length - start : UNPACK;
+            const uint32_t *counts = ims_rows_counts(rows, first + start, used, room);
+
+            sum += (double)kernel(query->scan, rows->bins + first + start, counts, used, scale);
         }
+        raw[i] = (float)sum;
     }
 }

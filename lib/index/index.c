@@ -245,7 +245,7 @@ static imgsim_status copy_transformed(
     float *row = NULL;
 
     if ((status = ims_index_pool(index, &pool)) != IMGSIM_OK ||
-        (status = ims_rows_reserve(&index->rows, row_count, 0)) != IMGSIM_OK)
+        (status = ims_rows_reserve(&index->rows, row_count, 0, 0)) != IMGSIM_OK)
         return status;
     if ((row = ims_alloc_array(index->dimension, sizeof(float))) == NULL)
         return ims_fail_memory(index->dimension * sizeof(float));
@@ -320,7 +320,7 @@ imgsim_status ims_index_new_borrowed_sparse(
     index->rows.offsets = (uint64_t *)offsets;
     index->rows.lengths = (uint32_t *)lengths;
     index->rows.bins = (uint16_t *)bins;
-    index->rows.counts = (uint32_t *)counts;
+    index->rows.counts = counts;
     index->rows.normalize = normalize != 0;
     borrow(index, row_count, present, bit_count);
     *out_index = index;

@@ -112,6 +112,7 @@ struct addition {
     const uint32_t *counts;
     size_t count;
     size_t entries;
+    size_t large; /* counts beyond 16 bits */
 };
 
 static imgsim_status own_everything(imgsim_index *index)
@@ -226,7 +227,8 @@ add_rows(imgsim_index *index, const struct addition *addition, const int64_t *id
     if ((status = ims_rows_check_ids(&index->rows, ids, addition->count, checked)) != IMGSIM_OK ||
         (status = own_everything(index)) != IMGSIM_OK ||
         (status = ims_index_pool(index, &pool)) != IMGSIM_OK ||
-        (status = ims_rows_reserve(&index->rows, addition->count, addition->entries)) != IMGSIM_OK)
+        (status = ims_rows_reserve(
+             &index->rows, addition->count, addition->entries, addition->large)) != IMGSIM_OK)
         goto done;
     if ((status = put_rows(index, addition, pool, checked, slots, &put)) != IMGSIM_OK) {
         for (size_t i = 0; i < put; i++) {
@@ -306,6 +308,8 @@ imgsim_status imgsim_index_add_sparse(
         if ((status = check_entries(index, bins + offsets[row], lengths[row], row)) != IMGSIM_OK)
             return status;
         addition.entries += lengths[row];
+        for (uint32_t e = 0; e < lengths[row]; e++)
+            addition.large += counts[offsets[row] + e] >= IMS_COUNT_LARGE;
     }
     if (row_count == 0)
         return IMGSIM_OK;
@@ -335,7 +339,7 @@ imgsim_index_remove(imgsim_index *index, const int64_t *ids, size_t id_count, si
         return IMGSIM_OK;
     if ((status = own_everything(index)) != IMGSIM_OK ||
         (status = ims_index_pool(index, &pool)) != IMGSIM_OK ||
-        (status = ims_rows_reserve(&index->rows, 0, 0)) != IMGSIM_OK)
+        (status = ims_rows_reserve(&index->rows, 0, 0, 0)) != IMGSIM_OK)
         return status;
 
     for (size_t i = 0; i < id_count; i++) {

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define FILE_KIND "index"
-#define FILE_VERSION 1
+/* 2: sparse rows with packed counts; files without such rows are still written as 1. */
+#define FILE_VERSION 2
 
 /* Section "head". */
 struct index_header {
@@ -29,10 +30,20 @@ struct index_header {
     int64_t largest_id;
 };
 
+/* Section "sparse", from version 2 on. */
+struct sparse_header {
+    uint32_t normalize;
+    uint32_t reserved;
+    uint64_t large_count;
+};
+
 /* ---- saving ---- */
 
 /* Sections of the rows; returns their number. */
-static size_t row_sections(const imgsim_index *index, struct ims_section_data *sections)
+static size_t row_sections(
+    const imgsim_index *index,
+    const struct sparse_header *sparse,
+    struct ims_section_data *sections)
 {
     const struct ims_rows *rows = &index->rows;
     const size_t slots = rows->slot_count, entries = rows->entry_count;
@@ -50,8 +61,16 @@ static size_t row_sections(const imgsim_index *index, struct ims_section_data *s
             (struct ims_section_data){"lengths", rows->lengths, slots * sizeof(*rows->lengths)};
         sections[count++] =
             (struct ims_section_data){"bins", rows->bins, entries * sizeof(*rows->bins)};
-        sections[count++] =
-            (struct ims_section_data){"counts", rows->counts, entries * sizeof(*rows->counts)};
+        sections[count++] = (struct ims_section_data){"sparse", sparse, sizeof(*sparse)};
+        if (rows->counts != NULL) {
+            sections[count++] =
+                (struct ims_section_data){"counts", rows->counts, entries * sizeof(*rows->counts)};
+        } else {
+            sections[count++] =
+                (struct ims_section_data){"packed", rows->packed, entries * sizeof(*rows->packed)};
+            sections[count++] = (struct ims_section_data){
+                "large", rows->large, rows->large_count * sizeof(*rows->large)};
+        }
     } else {
         sections[count++] = (struct ims_section_data){"rows", rows->data, slots * rows->row_size};
     }
@@ -67,6 +86,7 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     struct ims_section_data sections[IMS_SECTIONS_MAX];
     struct ims_graph_header graph_header;
     struct index_header header;
+    struct sparse_header sparse;
     size_t count = 2;
 
     if (index == NULL || path == NULL)
@@ -97,13 +117,16 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     sections[0] = (struct ims_section_data){"head", &header, sizeof(header)};
     sections[1] = (struct ims_section_data){
         "note", imgsim_index_get_note(index), strlen(imgsim_index_get_note(index))};
-    count += row_sections(index, sections + count);
+    sparse = (struct sparse_header){
+        .normalize = index->rows.normalize, .large_count = index->rows.large_count};
+    count += row_sections(index, &sparse, sections + count);
     if (index->graph != NULL)
         count += ims_graph_sections(index->graph, &graph_header, sections + count);
     for (size_t i = 0; i < count; i++)
         if (sections[i].data == NULL)
             sections[i].data = "";
-    return ims_sections_write(path, FILE_KIND, FILE_VERSION, sections, count);
+    return ims_sections_write(
+        path, FILE_KIND, index->rows.form == IMS_ROWS_SPARSE ? FILE_VERSION : 1, sections, count);
 }
 
 /* ---- opening ---- */
@@ -161,6 +184,44 @@ static imgsim_status read_header(imgsim_index *index, struct index_header *out)
     return IMGSIM_OK;
 }
 
+static bool has_section(const imgsim_index *index, const char *name)
+{
+    for (uint32_t i = 0; i < index->file.section_count; i++)
+        if (strncmp(index->file.sections[i].name, name, sizeof(index->file.sections[i].name)) == 0)
+            return true;
+    return false;
+}
+
+/* Counts of 32 bits, the only ones of version 1, or packed ones. */
+static imgsim_status read_counts(imgsim_index *index, uint64_t entries)
+{
+    struct ims_rows *rows = &index->rows;
+    const struct sparse_header *sparse = NULL;
+    imgsim_status status;
+
+    if (index->file.version >= 2) {
+        if ((status = fixed_section(index, "sparse", 1, sizeof(*sparse), &sparse)) != IMGSIM_OK)
+            return status;
+        if (sparse->normalize > 1 || sparse->reserved != 0 || sparse->large_count > entries)
+            return damaged(index, "the header of its histograms makes no sense");
+        rows->normalize = sparse->normalize != 0;
+    }
+    if (sparse == NULL || has_section(index, "counts"))
+        return fixed_section(index, "counts", entries, sizeof(*rows->counts), &rows->counts);
+
+    rows->large_count = (size_t)sparse->large_count;
+    if ((status = fixed_section(index, "packed", entries, sizeof(*rows->packed), &rows->packed)) !=
+            IMGSIM_OK ||
+        (status = fixed_section(
+             index, "large", rows->large_count, sizeof(*rows->large), &rows->large)) != IMGSIM_OK)
+        return status;
+    for (size_t i = 0; i < rows->large_count; i++)
+        if (rows->large[i].entry >= entries || rows->large[i].count > UINT32_MAX ||
+            (i > 0 && rows->large[i].entry <= rows->large[i - 1].entry))
+            return damaged(index, "its list of large counts makes no sense");
+    return IMGSIM_OK;
+}
+
 static imgsim_status read_sparse(imgsim_index *index, const struct index_header *header)
 {
     struct ims_rows *rows = &index->rows;
@@ -173,8 +234,7 @@ static imgsim_status read_sparse(imgsim_index *index, const struct index_header 
             IMGSIM_OK ||
         (status = fixed_section(index, "bins", entries, sizeof(*rows->bins), &rows->bins)) !=
             IMGSIM_OK ||
-        (status = fixed_section(index, "counts", entries, sizeof(*rows->counts), &rows->counts)) !=
-            IMGSIM_OK)
+        (status = read_counts(index, entries)) != IMGSIM_OK)
         return status;
     for (uint64_t slot = 0; slot < slots; slot++)
         if (rows->offsets[slot] > entries || rows->lengths[slot] > entries - rows->offsets[slot])

@@ -104,7 +104,8 @@ struct ims_prepared_query {
     double sum;      /* of values, squares */
     double squared;
     double norm;
-    float *dense; /* a sparse row made dense, for exact measures */
+    double counted; /* chi-square: sum of the values that it counts, those of `scan` */
+    float *dense;   /* a sparse row made dense, for exact measures */
 };
 
 /* Callers of these may come from several threads, each with its own `prepared`. */

@@ -16,6 +16,8 @@
 
 /* The table is at most half full. */
 #define TABLE_MIN 64
+/* Counts unpacked at a time. */
+#define UNPACK 256
 
 void ims_rows_init(struct ims_rows *rows, int form, uint32_t dimension)
 {
@@ -36,7 +38,8 @@ void ims_rows_clear(struct ims_rows *rows)
         ims_free(rows->offsets);
         ims_free(rows->lengths);
         ims_free(rows->bins);
-        ims_free(rows->counts);
+        ims_free(rows->packed);
+        ims_free(rows->large);
         ims_free(rows->ids);
         ims_free(rows->sums);
     } else if (rows->present != NULL) {
@@ -218,6 +221,48 @@ static void *copy_block(const void *block, size_t used, size_t capacity)
     return copy;
 }
 
+/* Put counts into packed form behind the `used` entries that are there; `large` has room. */
+static void pack_counts(
+    const uint32_t *counts,
+    size_t length,
+    size_t used,
+    uint16_t *packed,
+    struct ims_large_count *large,
+    size_t *large_count)
+{
+    for (size_t e = 0; e < length; e++) {
+        packed[used + e] = (uint16_t)(counts[e] < IMS_COUNT_LARGE ? counts[e] : IMS_COUNT_LARGE);
+        if (counts[e] >= IMS_COUNT_LARGE)
+            large[(*large_count)++] = (struct ims_large_count){used + e, counts[e]};
+    }
+}
+
+/* Counts of rows that are not owned, as owned rows keep them. */
+static bool copy_counts(const struct ims_rows *rows, struct ims_rows *copy)
+{
+    const size_t entries = rows->entry_count;
+    size_t large = rows->large_count;
+
+    if (rows->counts != NULL)
+        for (size_t e = 0; e < entries; e++)
+            large += rows->counts[e] >= IMS_COUNT_LARGE;
+    copy->packed = ims_alloc_array(entries, sizeof(*copy->packed));
+    copy->large = ims_alloc_array(large, sizeof(*copy->large));
+    copy->large_capacity = large;
+    copy->large_count = 0;
+    if (copy->packed == NULL || copy->large == NULL)
+        return false;
+    if (rows->counts != NULL) {
+        pack_counts(rows->counts, entries, 0, copy->packed, copy->large, &copy->large_count);
+    } else if (entries > 0) {
+        memcpy(copy->packed, rows->packed, entries * sizeof(*copy->packed));
+        if (large > 0)
+            memcpy(copy->large, rows->large, large * sizeof(*copy->large));
+        copy->large_count = large;
+    }
+    return true;
+}
+
 imgsim_status ims_rows_own(struct ims_rows *rows)
 {
     struct ims_rows copy = *rows;
@@ -228,12 +273,14 @@ imgsim_status ims_rows_own(struct ims_rows *rows)
         return IMGSIM_OK;
     copy.owned = true;
     copy.slot_capacity = slots;
-    copy.bin_capacity = copy.count_capacity = entries;
+    copy.bin_capacity = copy.packed_capacity = entries;
+    copy.counts = NULL;
     copy.data = NULL;
     copy.offsets = NULL;
     copy.lengths = NULL;
     copy.bins = NULL;
-    copy.counts = NULL;
+    copy.packed = NULL;
+    copy.large = NULL;
     copy.free_slots = NULL;
     copy.table = NULL;
     complete = (copy.ids = copy_block(rows->ids, slots * sizeof(*copy.ids), 0)) != NULL;
@@ -243,9 +290,8 @@ imgsim_status ims_rows_own(struct ims_rows *rows)
         copy.offsets = copy_block(rows->offsets, slots * sizeof(*copy.offsets), 0);
         copy.lengths = copy_block(rows->lengths, slots * sizeof(*copy.lengths), 0);
         copy.bins = copy_block(rows->bins, entries * sizeof(*copy.bins), 0);
-        copy.counts = copy_block(rows->counts, entries * sizeof(*copy.counts), 0);
-        complete = complete && copy.offsets != NULL && copy.lengths != NULL && copy.bins != NULL &&
-                   copy.counts != NULL;
+        complete = copy_counts(rows, &copy) && complete && copy.offsets != NULL &&
+                   copy.lengths != NULL && copy.bins != NULL;
     } else if ((copy.data = ims_alloc_aligned(slots * rows->row_size)) != NULL) {
         memcpy(copy.data, rows->data, slots * rows->row_size);
     } else {
@@ -299,43 +345,90 @@ static bool grow_slots(struct ims_rows *rows, size_t needed)
     return true;
 }
 
+static int compare_large(const void *left, const void *right)
+{
+    const struct ims_large_count *a = left, *b = right;
+
+    return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+/* The first large count whose entry is not below `entry`. */
+static size_t find_large(const struct ims_rows *rows, uint64_t entry)
+{
+    size_t low = 0, high = rows->large_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (rows->large[middle].entry < entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Move the sparse entries together once half of them belong to nobody. */
 static void compact_entries(struct ims_rows *rows)
 {
-    size_t used = 0;
+    const size_t live = rows->entry_count - rows->dead_entries;
+    size_t used = 0, large_used = 0;
+    uint16_t *bins, *packed;
+    struct ims_large_count *large;
 
     if (rows->dead_entries < 4096 || rows->dead_entries < rows->entry_count / 2)
         return;
     /* Slots are not in the order of their entries: copy instead of moving within the arrays. */
-    {
-        const size_t live = rows->entry_count - rows->dead_entries;
-        uint16_t *bins = ims_alloc_array(live, sizeof(*bins));
-        uint32_t *counts = ims_alloc_array(live, sizeof(*counts));
-
-        if (bins == NULL || counts == NULL) { /* it was only to save memory */
-            ims_free(bins);
-            ims_free(counts);
-            return;
-        }
-        for (size_t slot = 0; slot < rows->slot_count; slot++) {
-            const size_t length = rows->lengths[slot];
-
-            memcpy(bins + used, rows->bins + rows->offsets[slot], length * sizeof(*bins));
-            memcpy(counts + used, rows->counts + rows->offsets[slot], length * sizeof(*counts));
-            rows->offsets[slot] = used;
-            used += length;
-        }
-        ims_free(rows->bins);
-        ims_free(rows->counts);
-        rows->bins = bins;
-        rows->counts = counts;
-        rows->bin_capacity = rows->count_capacity = live;
-        rows->entry_count = used;
-        rows->dead_entries = 0;
+    bins = ims_alloc_array(live, sizeof(*bins));
+    packed = ims_alloc_array(live, sizeof(*packed));
+    large = ims_alloc_array(rows->large_count, sizeof(*large));
+    if (bins == NULL || packed == NULL || large == NULL) { /* it was only to save memory */
+        ims_free(bins);
+        ims_free(packed);
+        ims_free(large);
+        return;
     }
+    for (size_t slot = 0; slot < rows->slot_count; slot++) {
+        const size_t start = rows->offsets[slot], length = rows->lengths[slot];
+
+        memcpy(bins + used, rows->bins + start, length * sizeof(*bins));
+        memcpy(packed + used, rows->packed + start, length * sizeof(*packed));
+        for (size_t at = find_large(rows, start);
+             at < rows->large_count && rows->large[at].entry < start + length; at++)
+            large[large_used++] = (struct ims_large_count){
+                rows->large[at].entry - start + used, rows->large[at].count};
+        rows->offsets[slot] = used;
+        used += length;
+    }
+    ims_free(rows->bins);
+    ims_free(rows->packed);
+    ims_free(rows->large);
+    rows->bins = bins;
+    rows->packed = packed;
+    rows->large = large;
+    rows->bin_capacity = rows->packed_capacity = live;
+    rows->large_capacity = rows->large_count;
+    rows->large_count = large_used;
+    rows->entry_count = used;
+    rows->dead_entries = 0;
+    qsort(large, large_used, sizeof(*large), compare_large);
 }
 
-imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entries)
+/* Room for sparse entries. */
+static bool grow_entries(struct ims_rows *rows, size_t entries, size_t large)
+{
+    return ims_grow(
+               (void **)&rows->bins, &rows->bin_capacity, rows->entry_count + entries,
+               sizeof(*rows->bins)) &&
+           ims_grow(
+               (void **)&rows->packed, &rows->packed_capacity, rows->entry_count + entries,
+               sizeof(*rows->packed)) &&
+           ims_grow(
+               (void **)&rows->large, &rows->large_capacity, rows->large_count + large,
+               sizeof(*rows->large));
+}
+
+imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entries, size_t large)
 {
     const size_t reused = count < rows->free_count ? count : rows->free_count;
     const size_t slots = rows->slot_count + (count - reused);
@@ -349,13 +442,8 @@ imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entri
         !ims_grow(
             (void **)&rows->free_slots, &rows->free_capacity, slots, sizeof(*rows->free_slots)))
         return ims_fail_memory(slots * (rows->row_size + sizeof(struct ims_row_sums)));
-    if (rows->form == IMS_ROWS_SPARSE && (!ims_grow(
-                                              (void **)&rows->bins, &rows->bin_capacity,
-                                              rows->entry_count + entries, sizeof(*rows->bins)) ||
-                                          !ims_grow(
-                                              (void **)&rows->counts, &rows->count_capacity,
-                                              rows->entry_count + entries, sizeof(*rows->counts))))
-        return ims_fail_memory(entries * (sizeof(*rows->bins) + sizeof(*rows->counts)));
+    if (rows->form == IMS_ROWS_SPARSE && !grow_entries(rows, entries, large))
+        return ims_fail_memory(entries * (sizeof(*rows->bins) + sizeof(*rows->packed)));
     return build_table(rows, slots);
 }
 
@@ -397,7 +485,8 @@ uint32_t ims_rows_put_sparse(
     rows->lengths[slot] = length;
     if (length > 0) {
         memcpy(rows->bins + rows->entry_count, bins, length * sizeof(*bins));
-        memcpy(rows->counts + rows->entry_count, counts, length * sizeof(*counts));
+        pack_counts(
+            counts, length, rows->entry_count, rows->packed, rows->large, &rows->large_count);
     }
     rows->entry_count += length;
     rows->sums[slot] = ims_rows_sum(rows, slot);
@@ -426,31 +515,92 @@ void ims_rows_release(struct ims_rows *rows, uint32_t slot)
     rows->free_slots[rows->free_count++] = slot;
 }
 
+const uint32_t *
+ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32_t *room)
+{
+    const uint16_t *packed;
+    uint32_t large = 0;
+
+    if (rows->counts != NULL)
+        return rows->counts + entry;
+    packed = rows->packed + entry;
+    for (size_t e = 0; e < length; e++) {
+        room[e] = packed[e];
+        large |= (uint32_t)(packed[e] == IMS_COUNT_LARGE);
+    }
+    if (large != 0)
+        for (size_t at = find_large(rows, entry);
+             at < rows->large_count && rows->large[at].entry < entry + length; at++)
+            room[rows->large[at].entry - entry] = (uint32_t)rows->large[at].count;
+    return room;
+}
+
+/* Sum of a row's counts. */
+static uint64_t count_total(const struct ims_rows *rows, uint32_t slot)
+{
+    const size_t length = rows->lengths[slot];
+    uint32_t room[UNPACK];
+    uint64_t total = 0;
+
+    for (size_t start = 0; start < length; start += UNPACK) {
+        const size_t used = length - start < UNPACK ? length - start : UNPACK;
+        const uint32_t *counts = ims_rows_counts(rows, rows->offsets[slot] + start, used, room);
+
+        for (size_t e = 0; e < used; e++)
+            total += counts[e];
+    }
+    return total;
+}
+
 double ims_rows_scale(const struct ims_rows *rows, uint32_t slot)
 {
-    const uint32_t *counts = rows->counts + rows->offsets[slot];
-    uint64_t sum = 0;
+    uint64_t total;
 
     if (!rows->normalize)
         return 1;
-    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
-        sum += counts[e];
-    return sum > 0 ? 1 / (double)sum : 0;
+    total = count_total(rows, slot);
+    return total > 0 ? 1 / (double)total : 0;
+}
+
+size_t ims_rows_entries(
+    const struct ims_rows *rows,
+    uint32_t slot,
+    uint64_t total,
+    size_t start,
+    const uint16_t **out_bins,
+    float values[IMS_ENTRIES])
+{
+    const size_t length = rows->lengths[slot];
+    const size_t used = length - start < IMS_ENTRIES ? length - start : IMS_ENTRIES;
+    const uint32_t *counts;
+    uint32_t room[IMS_ENTRIES];
+
+    counts = ims_rows_counts(rows, rows->offsets[slot] + start, used, room);
+    for (size_t e = 0; e < used; e++)
+        values[e] = total > 0 ? (float)((double)counts[e] / (double)total) : (float)counts[e];
+    *out_bins = rows->bins + rows->offsets[slot] + start;
+    return used;
+}
+
+uint64_t ims_rows_divisor(const struct ims_rows *rows, uint32_t slot)
+{
+    return rows->normalize ? count_total(rows, slot) : 0;
 }
 
 void ims_rows_densify(const struct ims_rows *rows, uint32_t slot, float *out)
 {
-    const uint16_t *bins = rows->bins + rows->offsets[slot];
-    const uint32_t *counts = rows->counts + rows->offsets[slot];
-    uint64_t sum = 0;
+    const uint64_t divisor = ims_rows_divisor(rows, slot);
+    const uint16_t *bins;
+    float values[IMS_ENTRIES];
 
     memset(out, 0, rows->dimension * sizeof(*out));
-    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
-        sum += counts[e];
-    for (uint32_t e = 0; e < rows->lengths[slot]; e++)
-        if (bins[e] < rows->dimension) /* a mapped matrix is not to be trusted */
-            out[bins[e]] =
-                rows->normalize ? (float)((double)counts[e] / (double)sum) : (float)counts[e];
+    for (size_t start = 0; start < rows->lengths[slot]; start += IMS_ENTRIES) {
+        const size_t used = ims_rows_entries(rows, slot, divisor, start, &bins, values);
+
+        for (size_t e = 0; e < used; e++)
+            if (bins[e] < rows->dimension) /* a mapped matrix is not to be trusted */
+                out[bins[e]] = values[e];
+    }
 }
 
 struct ims_row_sums ims_rows_sum(const struct ims_rows *rows, uint32_t slot)
@@ -463,17 +613,17 @@ struct ims_row_sums ims_rows_sum(const struct ims_rows *rows, uint32_t slot)
         sums.sum = ims_exact_sum(row, rows->dimension);
         sums.squared = ims_exact_dot(row, row, rows->dimension);
     } else if (rows->form == IMS_ROWS_SPARSE) {
-        const uint32_t *counts = rows->counts + rows->offsets[slot];
-        uint64_t total = 0;
+        const uint64_t divisor = ims_rows_divisor(rows, slot);
+        const uint16_t *bins;
+        float values[IMS_ENTRIES];
 
-        for (uint32_t e = 0; e < rows->lengths[slot]; e++)
-            total += counts[e];
-        for (uint32_t e = 0; e < rows->lengths[slot]; e++) {
-            const double value =
-                rows->normalize ? (float)((double)counts[e] / (double)total) : (float)counts[e];
+        for (size_t start = 0; start < rows->lengths[slot]; start += IMS_ENTRIES) {
+            const size_t used = ims_rows_entries(rows, slot, divisor, start, &bins, values);
 
-            sums.sum += value;
-            sums.squared += value * value;
+            for (size_t e = 0; e < used; e++) {
+                sums.sum += (double)values[e];
+                sums.squared += (double)values[e] * (double)values[e];
+            }
         }
     }
     return sums;

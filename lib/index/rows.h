@@ -13,6 +13,14 @@
 
 enum ims_rows_form { IMS_ROWS_FLOAT, IMS_ROWS_BITS, IMS_ROWS_SPARSE };
 
+#define IMS_COUNT_LARGE 0xffffu
+
+/* A count that does not fit in 16 bits, and the entry it belongs to. */
+struct ims_large_count {
+    uint64_t entry;
+    uint64_t count;
+};
+
 /* Of one row in double precision, by lib/simd/reference.h: the sum of its values and of their squares. */
 struct ims_row_sums {
     double sum;
@@ -40,10 +48,18 @@ struct ims_rows {
     uint64_t *offsets;
     uint32_t *lengths;
     uint16_t *bins;
-    uint32_t *counts;
+    /*
+     * Counts of the entries: as the caller has them where they are borrowed, else packed to 16 bits. A packed count of
+     * IMS_COUNT_LARGE stands for one in the list of large counts, which is sorted by entry.
+     */
+    const uint32_t *counts;
+    uint16_t *packed;
+    struct ims_large_count *large;
     size_t entry_count;
     size_t bin_capacity;
-    size_t count_capacity;
+    size_t packed_capacity;
+    size_t large_count;
+    size_t large_capacity;
     size_t dead_entries;
 
     int64_t *ids;           /* NULL: id = slot, if its bit in `present` is set */
@@ -73,8 +89,8 @@ imgsim_status ims_rows_own(struct ims_rows *rows);
 imgsim_status
 ims_rows_check_ids(const struct ims_rows *rows, const int64_t *ids, size_t count, int64_t *out_ids);
 
-/* Make room so that adding `count` rows (of `entries` sparse entries in all) cannot fail. */
-imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entries);
+/* Make room so that adding `count` rows (of `entries` sparse entries, `large` of them large, in all) cannot fail. */
+imgsim_status ims_rows_reserve(struct ims_rows *rows, size_t count, size_t entries, size_t large);
 /* Put a row into a free or new slot; room was reserved. */
 uint32_t ims_rows_put(struct ims_rows *rows, const void *row, int64_t id);
 uint32_t ims_rows_put_sparse(
@@ -96,10 +112,32 @@ imgsim_status ims_rows_index_ids(struct ims_rows *rows);
 /* Id of a slot's row, -1 if it has none. */
 int64_t ims_rows_id(const struct ims_rows *rows, uint32_t slot);
 
+/*
+ * Counts of `length` entries from `entry` on: in place where they are borrowed, else unpacked into `room`, which has space
+ * for them.
+ */
+const uint32_t *
+ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32_t *room);
+
 /* Sums of a row from its values. */
 struct ims_row_sums ims_rows_sum(const struct ims_rows *rows, uint32_t slot);
 /* What a sparse row's counts are multiplied with: 1, or 1 / their sum; 0 for an empty row that is to be normalised. */
 double ims_rows_scale(const struct ims_rows *rows, uint32_t slot);
+/* Entries handed out at a time. */
+#define IMS_ENTRIES 256
+/* What the counts of a sparse row are divided by: their sum, or 0 where they are taken as they are or there are none. */
+uint64_t ims_rows_divisor(const struct ims_rows *rows, uint32_t slot);
+/*
+ * Up to IMS_ENTRIES entries of a sparse row from its entry `start` on, each value the float nearest to what it is; returns
+ * their number. `divisor` is ims_rows_divisor().
+ */
+size_t ims_rows_entries(
+    const struct ims_rows *rows,
+    uint32_t slot,
+    uint64_t divisor,
+    size_t start,
+    const uint16_t **out_bins,
+    float values[IMS_ENTRIES]);
 /* A sparse row as `dimension` floats, each the float nearest to its value. */
 void ims_rows_densify(const struct ims_rows *rows, uint32_t slot, float *out);
 

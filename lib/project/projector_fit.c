@@ -21,7 +21,7 @@
 
 /* Rows per single-precision sum, and columns per block of the matrix of sums. */
 #define SLICE_ROWS ((size_t)256)
-#define BLOCK_COLUMNS ((size_t)128)
+#define BLOCK_COLUMNS ((size_t)384)
 #define PANEL_ROWS_MAX ((size_t)2048)
 #define PANEL_BYTES ((size_t)16 << 20)
 

@@ -133,31 +133,7 @@ static void judge_entry(const struct ims_item *item, struct ims_prepared_file *o
 {
     out->bytes = item->bytes;
     out->mtime_ns = item->mtime_ns;
-    switch ((enum ims_entry_kind)item->kind) {
-    case IMS_ENTRY_FILE:
-        break;
-    case IMS_ENTRY_NOT_REGULAR:
-        ims_prepared_set(out, IMGSIM_FILE_SKIPPED, "not a regular file");
-        break;
-    case IMS_ENTRY_BROKEN_LINK:
-        ims_prepared_set(out, IMGSIM_FILE_FAILED, "broken link: %s", strerror(item->error));
-        break;
-    case IMS_ENTRY_FOLDER_LINK:
-        ims_prepared_set(out, IMGSIM_FILE_SKIPPED, "link to a folder");
-        break;
-    case IMS_ENTRY_FOLDER_SEEN:
-        ims_prepared_set(out, IMGSIM_FILE_SKIPPED, "folder seen elsewhere");
-        break;
-    case IMS_ENTRY_FOLDER_UNREADABLE:
-        ims_prepared_set(out, IMGSIM_FILE_FAILED, "unreadable folder: %s", strerror(item->error));
-        break;
-    case IMS_ENTRY_PATH_TOO_LONG:
-        ims_prepared_set(out, IMGSIM_FILE_FAILED, "path too long");
-        break;
-    case IMS_ENTRY_UNREADABLE:
-        ims_prepared_set(out, IMGSIM_FILE_FAILED, "unreadable: %s", strerror(item->error));
-        break;
-    }
+    (void)ims_entry_judge(item->kind, item->error, &out->state, out->reason);
 }
 
 /* Decode what is in the buffer within the budget of pixels. */

@@ -2,10 +2,12 @@
 /* The plan of a scan: which files are new, changed, moved or gone, found by merging the walk with the catalog's records. */
 #include "scan/scan.h"
 
+#include "core/file.h"
 #include "core/memory.h"
 #include "core/rng.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,10 +85,21 @@ static void copy_record(struct ims_known *known, const struct ims_file_record *r
         strncpy(known->format, record->format, sizeof(known->format) - 1);
 }
 
-bool ims_reason_passes(const char *reason)
+/* Whether the record of an entry that is no file to read says so already. */
+static bool is_judged(const struct ims_entry *entry, const struct ims_file_record *record)
 {
-    return strncmp(reason, "unreadable", 10) == 0 || strncmp(reason, "changed while", 13) == 0 ||
-           strncmp(reason, "extractor ", 10) == 0;
+    char reason[IMS_REASON_SIZE];
+    int32_t state;
+
+    /* What is left out without being asked for stays what it is known to be. */
+    if (ims_entry_by_default(entry->kind) && record->id >= 0 &&
+        record->state != IMGSIM_FILE_MISSING)
+        return true;
+    ims_entry_judge(entry->kind, entry->error, &state, reason);
+    return record->state == state &&
+           strcmp(record->reason != NULL ? record->reason : "", reason) == 0 &&
+           (entry->kind >= IMS_ENTRY_HIDDEN ||
+            (record->bytes == entry->bytes && record->mtime_ns == entry->mtime_ns));
 }
 
 /* Whether the record says all there is to know about the entry. */
@@ -98,8 +111,10 @@ static bool is_unchanged(
     const struct ims_plan_options *options = merge->options;
     const char *reason = record->reason != NULL ? record->reason : "";
 
-    if (entry->kind != IMS_ENTRY_FILE || options->recheck || record->state == IMGSIM_FILE_MISSING ||
-        record->bytes != entry->bytes || record->mtime_ns != entry->mtime_ns)
+    if (entry->kind != IMS_ENTRY_FILE)
+        return is_judged(entry, record);
+    if (options->recheck || record->state == IMGSIM_FILE_MISSING || record->bytes != entry->bytes ||
+        record->mtime_ns != entry->mtime_ns)
         return false;
     if (record->state == IMGSIM_FILE_OK)
         return (record->features & options->wanted) == options->wanted;
@@ -136,18 +151,58 @@ static bool is_below(const char *path, const char *root)
     return path[length] == '\0' || path[length] == '/' || (length > 0 && root[length - 1] == '/');
 }
 
-/* Nothing there, or a folder in its place. What exists but was left out by this scan's options stays as it is. */
-static bool has_vanished(const char *path)
+/* Whether a record stands for a folder that was not entered, a link to one perhaps. */
+static bool is_folder_record(const struct ims_file_record *record)
+{
+    return record->id < 0 && record->reason != NULL && ims_reason_is_folder(record->reason);
+}
+
+/* Nothing there, or a folder that was entered in its place. What exists but was left out by this scan's options stays as it is. */
+static bool has_vanished(const char *path, const struct ims_file_record *record)
 {
     struct stat info;
 
-    if (lstat(path, &info) == 0)
+    if (ims_stat_path(path, is_folder_record(record) ? 0 : AT_SYMLINK_NOFOLLOW, &info) == 0)
         return S_ISDIR(info.st_mode);
     return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
 }
 
-static imgsim_status
-add_vanished(struct merge *merge, const struct ims_file_record *record, bool in_scope, bool movable)
+/* Order of an entry's stored path and the first `length` bytes of another. */
+static int compare_prefix(const char *stored, const char *path, size_t length)
+{
+    int order = strncmp(stored, path, length);
+
+    return order != 0 ? order : stored[length] != '\0';
+}
+
+/* The kind of the folder above a stored path that this scan was told to leave out; IMS_ENTRY_FILE: none. */
+static enum ims_entry_kind left_out_above(const struct ims_walk *walk, const char *path)
+{
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        size_t length = (size_t)(slash - path), low = 0, high = walk->count;
+
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            const struct ims_entry *entry = &walk->entries[middle];
+            int order = compare_prefix(entry_path(walk, entry) + entry->stored, path, length);
+
+            if (order == 0 && ims_entry_was_told(entry->kind))
+                return entry->kind;
+            if (order < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+    }
+    return IMS_ENTRY_FILE;
+}
+
+static imgsim_status add_vanished(
+    struct merge *merge,
+    const struct ims_file_record *record,
+    enum ims_entry_kind kind,
+    bool in_scope,
+    bool movable)
 {
     struct ims_plan *plan = merge->plan;
     size_t size = strlen(record->path) + 1;
@@ -160,8 +215,11 @@ add_vanished(struct merge *merge, const struct ims_file_record *record, bool in_
             (void **)&plan->gone, &plan->gone_capacity, plan->gone_count + 1, sizeof(*plan->gone)))
         return ims_fail_memory(plan->text_size + size);
     memcpy(plan->text + plan->text_size, record->path, size);
-    plan->missing[plan->missing_count] =
-        (struct ims_vanished){.path = plan->text_size, .in_scope = in_scope};
+    plan->missing[plan->missing_count] = (struct ims_vanished){
+        .path = plan->text_size,
+        .in_scope = in_scope,
+        .folder = is_folder_record(record),
+        .kind = (uint16_t)kind};
     plan->text_size += size;
     if (movable) {
         copy_record(&plan->gone[plan->gone_count], record);
@@ -169,6 +227,23 @@ add_vanished(struct merge *merge, const struct ims_file_record *record, bool in_
     }
     plan->missing_count++;
     return IMGSIM_OK;
+}
+
+/* A record that is there, but below a folder that is not to be entered. */
+static imgsim_status take_left_out(struct merge *merge, const struct ims_file_record *record)
+{
+    enum ims_entry_kind kind = left_out_above(merge->options->walk, record->path);
+    char reason[IMS_REASON_SIZE];
+    int32_t state;
+
+    if (kind == IMS_ENTRY_FILE)
+        return IMGSIM_OK;
+    if (kind == IMS_ENTRY_FOLDER_EXCLUDED)
+        kind = IMS_ENTRY_EXCLUDED;
+    ims_entry_judge(kind, 0, &state, reason);
+    if (record->state == state && record->reason != NULL && strcmp(record->reason, reason) == 0)
+        return IMGSIM_OK;
+    return add_vanished(merge, record, kind, true, false);
 }
 
 static imgsim_status take_unseen(struct merge *merge, const struct ims_file_record *record)
@@ -186,8 +261,10 @@ static imgsim_status take_unseen(struct merge *merge, const struct ims_file_reco
         return ims_fail_memory(strlen(record->path));
     for (size_t i = 0; i < walk->root_count && record->state != IMGSIM_FILE_MISSING; i++)
         in_scope = in_scope || is_below(path, walk->roots[i]);
-    if ((movable || in_scope) && has_vanished(path))
-        status = add_vanished(merge, record, in_scope, movable);
+    if ((movable || in_scope) && has_vanished(path, record))
+        status = add_vanished(merge, record, IMS_ENTRY_FILE, in_scope, movable);
+    else if (in_scope)
+        status = take_left_out(merge, record);
     ims_free(path);
     return status;
 }

@@ -2,6 +2,7 @@
 /* One file becomes a plain result: read and hash, decode once, let every extractor work on the same pixels. */
 #include "scan/scan.h"
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/memory.h"
 #include "extract/extractor.h"
@@ -181,7 +182,7 @@ imgsim_status ims_prepare_read(
     struct ims_prepared_file *out)
 {
     /* Non-blocking: a FIFO may have taken the file's place since the walk. */
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int descriptor = ims_open_path(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     imgsim_status status = IMGSIM_OK;
     bool stable = false;
 

@@ -23,6 +23,8 @@ struct scan {
     struct ims_prepare_settings settings;
     struct ims_catalog_writer *writer;
     struct ims_meter meter;
+    struct ims_patterns include;
+    struct ims_patterns exclude;
     struct ims_walk walk;
     struct ims_plan plan;
     struct ims_store store;
@@ -163,7 +165,13 @@ static imgsim_status take_options(struct scan *scan, const imgsim_scan_options *
             THREADS_MAX);
     if (scan->options.threads == 0)
         scan->options.threads = ims_cpu_count();
-    if ((status = take_extractors(scan)) != IMGSIM_OK)
+    if ((status = ims_patterns_open(
+             &scan->include, "include", scan->options.include, scan->options.include_count)) !=
+            IMGSIM_OK ||
+        (status = ims_patterns_open(
+             &scan->exclude, "exclude", scan->options.exclude, scan->options.exclude_count)) !=
+            IMGSIM_OK ||
+        (status = take_extractors(scan)) != IMGSIM_OK)
         return status;
     return take_image_options(scan);
 }
@@ -214,8 +222,12 @@ static imgsim_status find_work(struct scan *scan, const char *const *paths, size
         .paths = paths,
         .path_count = path_count,
         .meter = &scan->meter,
+        .include = &scan->include,
+        .exclude = &scan->exclude,
+        .min_bytes = scan->options.min_bytes,
         .include_hidden = scan->options.include_hidden != 0,
-        .follow_links = scan->options.follow_links != 0};
+        .follow_links = scan->options.follow_links != 0,
+        .one_file_system = scan->options.one_file_system != 0};
     struct ims_plan_options plan = {
         .catalog = scan->catalog,
         .writer = scan->writer,
@@ -317,6 +329,8 @@ static imgsim_status close_scan(struct scan *scan, imgsim_status status)
     }
     ims_plan_close(&scan->plan);
     ims_walk_close(&scan->walk);
+    ims_patterns_close(&scan->include);
+    ims_patterns_close(&scan->exclude);
     imgsim_extractor_free(scan->own[0]);
     imgsim_extractor_free(scan->own[1]);
     imgsim_extractor_free(scan->own[2]);

@@ -8,6 +8,7 @@
 #include "catalog/catalog.h"
 #include "core/progress.h"
 #include "core/status.h"
+#include "scan/pattern.h"
 
 #include <stdbool.h>
 
@@ -28,8 +29,19 @@ enum ims_entry_kind {
     IMS_ENTRY_FOLDER_SEEN,
     IMS_ENTRY_FOLDER_UNREADABLE,
     IMS_ENTRY_PATH_TOO_LONG,
-    IMS_ENTRY_UNREADABLE
+    IMS_ENTRY_UNREADABLE,
+    /* Left out by the scan's options. */
+    IMS_ENTRY_HIDDEN,
+    IMS_ENTRY_FOLDER_HIDDEN,
+    IMS_ENTRY_EXCLUDED,
+    IMS_ENTRY_FOLDER_EXCLUDED,
+    IMS_ENTRY_NOT_INCLUDED,
+    IMS_ENTRY_OTHER_FILE_SYSTEM,
+    IMS_ENTRY_TOO_FEW_BYTES
 };
+
+/* Longer paths, in bytes, are not followed: no file system has them except for having them. */
+#define IMS_WALK_PATH_MAX 65536
 
 struct ims_entry {
     uint64_t path; /* where the absolute path begins in ims_walk.text */
@@ -45,8 +57,13 @@ struct ims_walk_options {
     const char *const *paths;
     size_t path_count;
     struct ims_meter *meter;
+    /* Compared with paths below the given ones; the second wins. */
+    const struct ims_patterns *include;
+    const struct ims_patterns *exclude;
+    uint64_t min_bytes;
     bool include_hidden;
     bool follow_links;
+    bool one_file_system;
 };
 
 /* Every path below the given ones, once, in order of the bytes of its stored form. Zero it before use. */
@@ -65,6 +82,23 @@ struct ims_walk {
 /* NOT_FOUND names a given path that is not there; CANCELLED; OUT_OF_MEMORY. */
 imgsim_status ims_walk_run(const struct ims_walk_options *options, struct ims_walk *walk);
 void ims_walk_close(struct ims_walk *walk);
+
+/* ---- reasons.c: what becomes of entries that are not read ---- */
+
+/* State and reason of an entry that is no file: false for IMS_ENTRY_FILE. The reason has IMS_REASON_SIZE bytes. */
+bool ims_entry_judge(
+    enum ims_entry_kind kind,
+    int error,
+    int32_t *out_state,
+    char out_reason[IMS_REASON_SIZE]);
+/* Left out because this scan was told so: patterns, file system, size. Its image leaves the answers. */
+bool ims_entry_was_told(enum ims_entry_kind kind);
+/* Left out by default: hidden ones, links to folders. What is known about its image stays. */
+bool ims_entry_by_default(enum ims_entry_kind kind);
+/* Whether a record of this reason stands for a folder that was not entered. */
+bool ims_reason_is_folder(const char *reason);
+/* Whether a failure had a cause outside the file, so that it is tried again although the file is unchanged. */
+bool ims_reason_passes(const char *reason);
 
 /* ---- plan.c: entries and records -> what has to be done ---- */
 
@@ -90,6 +124,8 @@ struct ims_vanished {
     size_t path;   /* where its stored path begins in ims_plan.text */
     bool in_scope; /* below the given paths and not known as missing yet: to be marked */
     bool moved;    /* found again under another path */
+    bool folder;   /* stood for a folder that was not entered: to be forgotten */
+    uint16_t kind; /* IMS_ENTRY_FILE, or that of a folder above that was left out */
 };
 
 #define IMS_NONE UINT32_MAX
@@ -140,8 +176,6 @@ imgsim_status ims_plan_make(const struct ims_plan_options *options, struct ims_p
 void ims_plan_close(struct ims_plan *plan);
 /* First vanished image of this content in plan->gone, or gone_count; others of the same content follow it. */
 size_t ims_plan_find_gone(const struct ims_plan *plan, const uint8_t hash[16]);
-/* Whether a failure had a cause outside the file, so that it is tried again although the file is unchanged. */
-bool ims_reason_passes(const char *reason);
 
 /* ---- prepare.c: one file -> a plain result; knows neither catalog nor threads ---- */
 

@@ -137,6 +137,11 @@ static void judge_failure(
         inherit(&outcome->record, known);
     else
         memcpy(outcome->record.uuid, known->uuid, sizeof(known->uuid));
+    /* Size and content belong together: a file that was left out may be found again elsewhere. */
+    if (ims_entry_was_told(item->kind) || ims_entry_by_default(item->kind)) {
+        outcome->record.bytes = known->bytes;
+        outcome->record.mtime_ns = known->mtime_ns;
+    }
 }
 
 static bool has_uuid(const uint8_t uuid[16])
@@ -291,8 +296,10 @@ imgsim_status ims_store_put(
     return written ? count_write(store) : IMGSIM_OK;
 }
 
-static imgsim_status mark_missing(struct ims_store *store, const char *path)
+/* A record whose file is gone, or lies below a folder that was left out (`kind`). */
+static imgsim_status mark(struct ims_store *store, const char *path, enum ims_entry_kind kind)
 {
+    char reason[IMS_REASON_SIZE] = "";
     struct ims_file_record record;
     imgsim_status status;
     int found;
@@ -303,11 +310,25 @@ static imgsim_status mark_missing(struct ims_store *store, const char *path)
         return IMGSIM_OK;
     record.path = path;
     record.state = IMGSIM_FILE_MISSING;
-    record.reason = "";
+    record.reason = reason;
+    if (kind != IMS_ENTRY_FILE)
+        ims_entry_judge(kind, 0, &record.state, reason);
     if ((status = ims_catalog_writer_put_file(store->writer, &record)) != IMGSIM_OK)
         return status;
-    store->report->missing++;
+    if (kind == IMS_ENTRY_FILE) {
+        store->report->missing++;
+    } else {
+        store->report->seen++;
+        store->report->skipped++;
+    }
     return count_write(store);
+}
+
+static imgsim_status forget(struct ims_store *store, const char *path)
+{
+    imgsim_status status = ims_catalog_writer_forget_file(store->writer, path);
+
+    return status != IMGSIM_OK ? status : count_write(store);
 }
 
 imgsim_status ims_store_finish(struct ims_store *store)
@@ -316,9 +337,15 @@ imgsim_status ims_store_finish(struct ims_store *store)
     imgsim_status status = IMGSIM_OK;
 
     for (size_t i = 0; i < plan->missing_count && status == IMGSIM_OK; i++) {
-        if (!plan->missing[i].in_scope || plan->missing[i].moved)
+        const struct ims_vanished *vanished = &plan->missing[i];
+        const char *path = plan->text + vanished->path;
+
+        if (!vanished->in_scope || vanished->moved)
             continue;
-        status = mark_missing(store, plan->text + plan->missing[i].path);
+        if (vanished->folder)
+            status = forget(store, path);
+        else
+            status = mark(store, path, vanished->kind);
         if (status == IMGSIM_OK)
             status = ims_meter_tick(store->meter, false);
     }

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk: every path below the given folders, once, in the order of the bytes of the paths, without opening a file. */
-#include "scan/scan.h"
+#include "scan/walk.h"
 
 #include "core/file.h"
 #include "core/memory.h"
 #include "core/rng.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A folder that was entered. */
@@ -23,48 +20,48 @@ struct visit {
     bool used;
 };
 
-/* A name in the folder being read. */
-struct child {
-    union {
-        size_t offset; /* in names, while the folder is read */
-        const char *name;
-    } at;
-    uint64_t bytes;
-    int64_t mtime_ns;
-    uint16_t kind;
-    uint16_t error;
-    bool folder;
+/* A folder whose names are being taken one after another. */
+struct level {
+    struct ims_listing listing;
+    size_t next;
+    size_t length; /* of its path */
+    uint32_t stored;
+    bool included;
 };
 
-/* What one folder holds. */
-struct listing {
-    char *names;
-    size_t names_size;
-    size_t names_capacity;
-    struct child *children;
-    size_t count;
-    size_t capacity;
+/* A link to a folder, followed after the real folders. */
+struct link {
+    char *path;
+    size_t root_length;
+    dev_t device;
+    bool included;
 };
 
 struct walker {
     const struct ims_walk_options *options;
     struct ims_walk *walk;
     /* Path of the folder being walked; grows and shrinks with the depth. */
-    char path[PATH_MAX];
+    char *path;
+    size_t path_capacity;
     size_t length;
+    /* The scanned folder it lies below: what patterns do not see of the path, and the file system. */
+    size_t root_length;
+    dev_t device;
+    /* For the patterns. */
+    char *relative;
+    size_t relative_capacity;
+    /* From the scanned folder down to the one being walked: no recursion, as nobody knows how deep a tree is. */
+    struct level *levels;
+    size_t level_count;
+    size_t level_capacity;
     struct visit *visits; /* open addressing, power of two */
     size_t visit_count;
     size_t visit_capacity;
-    char **links; /* links to folders, followed after the real ones */
+    struct link *links;
     size_t link_count;
     size_t link_capacity;
     uint32_t since_tick;
 };
-
-static int64_t mtime_of(const struct stat *info)
-{
-    return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
-}
 
 static uint64_t hash_path(const char *path)
 {
@@ -147,7 +144,7 @@ static imgsim_status stored_offset(const struct walker *walker, const char *path
 
 /* Add walker->path, with '/' and `name` behind it unless that is empty. */
 static imgsim_status
-add_entry(struct walker *walker, const char *name, const struct child *child, uint32_t stored)
+add_entry(struct walker *walker, const char *name, const struct ims_child *child, uint32_t stored)
 {
     struct ims_walk *walk = walker->walk;
     size_t name_length = strlen(name);
@@ -179,63 +176,13 @@ add_entry(struct walker *walker, const char *name, const struct child *child, ui
 /* Add walker->path itself, for what cannot be entered. */
 static imgsim_status add_folder_entry(struct walker *walker, enum ims_entry_kind kind, int error)
 {
-    struct child child = {.kind = (uint16_t)kind, .error = (uint16_t)error};
+    struct ims_child child = {.kind = (uint16_t)kind, .error = (uint16_t)error};
     imgsim_status status;
     uint32_t stored = 0;
 
     if ((status = stored_offset(walker, walker->path, &stored)) != IMGSIM_OK)
         return status;
     return add_entry(walker, "", &child, stored);
-}
-
-/* ---- one folder ---- */
-
-/* What stat says about a file, a folder or a link that was followed. */
-static void classify(const struct stat *info, struct child *child)
-{
-    child->bytes = S_ISREG(info->st_mode) ? (uint64_t)info->st_size : 0;
-    child->mtime_ns = mtime_of(info);
-    if (S_ISREG(info->st_mode))
-        child->kind = IMS_ENTRY_FILE;
-    else
-        child->kind = IMS_ENTRY_NOT_REGULAR;
-}
-
-static void look_at(int folder, const char *name, struct child *child)
-{
-    struct stat info;
-
-    if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        child->kind = IMS_ENTRY_UNREADABLE;
-        child->error = (uint16_t)errno;
-        return;
-    }
-    if (S_ISLNK(info.st_mode)) {
-        child->mtime_ns = mtime_of(&info);
-        if (fstatat(folder, name, &info, 0) != 0) {
-            child->kind = IMS_ENTRY_BROKEN_LINK;
-            child->error = (uint16_t)errno;
-        } else if (S_ISDIR(info.st_mode)) {
-            child->kind = IMS_ENTRY_FOLDER_LINK;
-        } else {
-            classify(&info, child);
-        }
-        return;
-    }
-    if (S_ISDIR(info.st_mode))
-        child->folder = true;
-    else
-        classify(&info, child);
-}
-
-/* Names that are left out without a word: hidden ones, unless asked for, and catalogs. */
-static bool left_out(const struct walker *walker, const char *name)
-{
-    if (name[0] != '.')
-        return false;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".imgsim") == 0)
-        return true;
-    return !walker->options->include_hidden;
 }
 
 static imgsim_status tick(struct walker *walker, uint32_t steps)
@@ -247,191 +194,196 @@ static imgsim_status tick(struct walker *walker, uint32_t steps)
     return ims_meter_tick(walker->options->meter, false);
 }
 
-static imgsim_status read_names(struct walker *walker, DIR *folder, struct listing *listing)
+/* ---- one folder ---- */
+
+/* Cut walker->path to `length` and append '/' and a name (none if empty). */
+static imgsim_status set_path(struct walker *walker, size_t length, const char *name)
 {
-    imgsim_status status;
-    struct dirent *item;
+    size_t size = strlen(name) + 1;
 
-    while (errno = 0, (item = readdir(folder)) != NULL) {
-        size_t size = strlen(item->d_name) + 1;
-        struct child *child;
-
-        if (left_out(walker, item->d_name))
-            continue;
-        if (!ims_grow(
-                (void **)&listing->names, &listing->names_capacity, listing->names_size + size,
-                1) ||
-            !ims_grow(
-                (void **)&listing->children, &listing->capacity, listing->count + 1,
-                sizeof(*child)))
-            return ims_fail_memory(listing->names_size + size);
-        child = &listing->children[listing->count++];
-        *child = (struct child){.at.offset = listing->names_size};
-        memcpy(listing->names + listing->names_size, item->d_name, size);
-        listing->names_size += size;
-        look_at(dirfd(folder), item->d_name, child);
-        if ((status = tick(walker, 1)) != IMGSIM_OK)
-            return status;
-    }
-    /* What was read so far counts; the rest shows up as a folder that could not be read. */
-    if (errno != 0)
-        return add_folder_entry(walker, IMS_ENTRY_FOLDER_UNREADABLE, errno);
+    if (!ims_grow((void **)&walker->path, &walker->path_capacity, length + size + 1, 1))
+        return ims_fail_memory(length + size + 1);
+    if (size > 1 && length > 0 && walker->path[length - 1] != '/')
+        walker->path[length++] = '/';
+    memcpy(walker->path + length, name, size);
+    walker->length = length + size - 1;
     return IMGSIM_OK;
 }
 
-/* By bytes, folders as if a slash followed their name: then whole paths come in the order of their bytes, too. */
-static int compare_children(const void *a, const void *b)
+/* The machine's want, not the folder's fault. */
+static bool ends_scan(int error)
 {
-    const struct child *first = a, *second = b;
-    const uint8_t *x = (const uint8_t *)first->at.name, *y = (const uint8_t *)second->at.name;
-    int left, right;
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
 
-    while (*x != '\0' && *x == *y) {
-        x++;
-        y++;
+static imgsim_status take_unreadable(struct walker *walker, int error)
+{
+    if (ends_scan(error))
+        return ims_fail_errno(error, "%s", walker->path);
+    ims_log(IMGSIM_LOG_WARNING, "%s: unreadable folder: %s", walker->path, strerror(error));
+    return add_folder_entry(walker, IMS_ENTRY_FOLDER_UNREADABLE, error);
+}
+
+/* Whether to walk an open folder. */
+static imgsim_status
+judge_folder(struct walker *walker, const struct stat *info, bool is_root, bool *out_enter)
+{
+    uint64_t hash = hash_path(walker->path);
+    imgsim_status status;
+    struct visit before;
+
+    *out_enter = false;
+    if (is_root)
+        walker->device = info->st_dev;
+    else if (walker->options->one_file_system && info->st_dev != walker->device)
+        return add_folder_entry(walker, IMS_ENTRY_OTHER_FILE_SYSTEM, 0);
+    if ((status = visit_folder(walker, info, hash, &before)) != IMGSIM_OK)
+        return status;
+    if (before.used && before.path_hash != 0 && before.path_hash != hash)
+        return add_folder_entry(walker, IMS_ENTRY_FOLDER_SEEN, 0);
+    *out_enter = !before.used;
+    return IMGSIM_OK;
+}
+
+static struct ims_place place_of(struct walker *walker, bool included)
+{
+    size_t length = walker->length - walker->root_length;
+    const char *path = walker->path + walker->root_length;
+
+    while (length > 0 && *path == '/') {
+        path++;
+        length--;
     }
-    left = *x != '\0' ? *x : first->folder ? '/' : 0;
-    right = *y != '\0' ? *y : second->folder ? '/' : 0;
-    return left - right;
+    if (ims_grow((void **)&walker->relative, &walker->relative_capacity, length + 1, 1)) {
+        memcpy(walker->relative, path, length);
+        walker->relative[length] = '\0';
+    } else {
+        length = SIZE_MAX;
+    }
+    return (struct ims_place){
+        .options = walker->options,
+        .relative = &walker->relative,
+        .relative_capacity = &walker->relative_capacity,
+        .relative_length = length,
+        .device = walker->device,
+        .included = included};
 }
 
-static void sort_listing(struct listing *listing)
+/* Read the folder in walker->path as the deepest level. */
+static imgsim_status add_level(struct walker *walker, int folder, bool included)
 {
-    for (size_t i = 0; i < listing->count; i++)
-        listing->children[i].at.name = listing->names + listing->children[i].at.offset;
-    if (listing->count > 1)
-        qsort(listing->children, listing->count, sizeof(*listing->children), compare_children);
+    struct ims_place place = place_of(walker, included);
+    struct level *level;
+    imgsim_status status;
+    char *probe = NULL;
+    int error;
+
+    if (place.relative_length == SIZE_MAX || !ims_grow(
+                                                 (void **)&walker->levels, &walker->level_capacity,
+                                                 walker->level_count + 1, sizeof(*level))) {
+        close(folder);
+        return ims_fail_memory(walker->length);
+    }
+    level = &walker->levels[walker->level_count++];
+    *level = (struct level){.length = walker->length, .included = included};
+    if ((status = ims_listing_read(&level->listing, folder, &place, &error)) != IMGSIM_OK)
+        return status;
+    /* What was read counts; the rest shows up as a folder that could not be read. */
+    if (error != 0 && (status = take_unreadable(walker, error)) != IMGSIM_OK)
+        return status;
+    if (level->listing.count == 0)
+        return IMGSIM_OK;
+    if ((probe = ims_join_path(walker->path, "x")) == NULL)
+        return ims_fail_memory(walker->length);
+    status = stored_offset(walker, probe, &level->stored);
+    ims_free(probe);
+    return status;
 }
 
-/* Keep walker->path / name for later. */
-static imgsim_status defer_link(struct walker *walker, const char *name)
+/* Open the folder in walker->path and make it the deepest level, unless there is a reason not to. */
+static imgsim_status enter(struct walker *walker, bool follow, bool is_root, bool included)
 {
-    char *path = ims_join_path(walker->path, name);
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW);
+    imgsim_status status;
+    struct stat info;
+    bool wanted;
+    int folder;
+
+    if ((status = tick(walker, 16)) != IMGSIM_OK)
+        return status;
+    if (walker->length >= IMS_WALK_PATH_MAX)
+        return add_folder_entry(walker, IMS_ENTRY_PATH_TOO_LONG, 0);
+    folder = ims_open_path(walker->path, flags);
+    if (folder < 0 || fstat(folder, &info) != 0) {
+        int error = errno;
+
+        if (folder >= 0)
+            close(folder);
+        return take_unreadable(walker, error);
+    }
+    status = judge_folder(walker, &info, is_root, &wanted);
+    if (status != IMGSIM_OK || !wanted) {
+        close(folder);
+        return status;
+    }
+    return add_level(walker, folder, included);
+}
+
+/* Keep level / name for later. */
+static imgsim_status defer_link(struct walker *walker, const struct ims_child *child)
+{
+    char *path = ims_join_path(walker->path, child->at.name);
 
     if (path == NULL || !ims_grow(
                             (void **)&walker->links, &walker->link_capacity, walker->link_count + 1,
                             sizeof(*walker->links))) {
         ims_free(path);
-        return ims_fail_memory(PATH_MAX);
+        return ims_fail_memory(walker->length);
     }
-    walker->links[walker->link_count++] = path;
+    walker->links[walker->link_count++] =
+        (struct link){path, walker->root_length, walker->device, child->included};
     return IMGSIM_OK;
 }
 
-static imgsim_status walk_folder(struct walker *walker, bool follow);
-
-/* Walk a folder in walker->path. */
-static imgsim_status walk_child(struct walker *walker, const char *name)
+/* The next name of the deepest level, with that level's path in walker->path. */
+static imgsim_status take_child(struct walker *walker, const struct ims_child *child)
 {
-    size_t length = walker->length, name_length = strlen(name);
+    const struct level *level = &walker->levels[walker->level_count - 1];
     imgsim_status status;
 
-    if (walker->path[length - 1] != '/')
-        walker->path[walker->length++] = '/';
-    memcpy(walker->path + walker->length, name, name_length + 1);
-    walker->length += name_length;
-    status = walk_folder(walker, false);
-    walker->length = length;
-    walker->path[length] = '\0';
-    return status;
-}
+    if (child->folder) {
+        bool included = level->included || child->included;
 
-static imgsim_status take_child(struct walker *walker, struct child *child, uint32_t stored)
-{
-    const char *name = child->at.name;
-
-    if (walker->length + 1 + strlen(name) >= PATH_MAX) {
-        child->kind = IMS_ENTRY_PATH_TOO_LONG;
-        return add_entry(walker, name, child, stored);
+        if ((status = set_path(walker, walker->length, child->at.name)) != IMGSIM_OK)
+            return status;
+        return enter(walker, false, false, included);
     }
-    if (child->folder)
-        return walk_child(walker, name);
     if (child->kind == IMS_ENTRY_FOLDER_LINK && walker->options->follow_links)
-        return defer_link(walker, name);
-    return add_entry(walker, name, child, stored);
+        return defer_link(walker, child);
+    return add_entry(walker, child->at.name, child, level->stored);
 }
 
-/* Open walker->path and decide whether to walk it: *out_folder stays NULL when not. */
-static imgsim_status open_folder(struct walker *walker, bool follow, DIR **out_folder)
+/* Walk from the folder in walker->path down. */
+static imgsim_status walk_tree(struct walker *walker, bool follow, bool is_root, bool included)
 {
-    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW);
-    int descriptor = open(walker->path, flags), error;
-    imgsim_status status = IMGSIM_OK;
-    uint64_t hash = hash_path(walker->path);
-    struct visit before;
-    struct stat info;
+    imgsim_status status = enter(walker, follow, is_root, included);
 
-    *out_folder = NULL;
-    if (descriptor < 0 || fstat(descriptor, &info) != 0) {
-        error = errno;
-        ims_log(IMGSIM_LOG_WARNING, "%s: unreadable folder: %s", walker->path, strerror(error));
-        status = add_folder_entry(walker, IMS_ENTRY_FOLDER_UNREADABLE, error);
-        goto done;
+    while (status == IMGSIM_OK && walker->level_count > 0) {
+        struct level *level = &walker->levels[walker->level_count - 1];
+
+        if (level->next == level->listing.count) {
+            ims_listing_clear(&level->listing);
+            walker->level_count--;
+            continue;
+        }
+        walker->path[level->length] = '\0';
+        walker->length = level->length;
+        status = take_child(walker, &level->listing.children[level->next++]);
     }
-    if ((status = visit_folder(walker, &info, hash, &before)) != IMGSIM_OK)
-        goto done;
-    if (before.used) {
-        if (before.path_hash != 0 && before.path_hash != hash)
-            status = add_folder_entry(walker, IMS_ENTRY_FOLDER_SEEN, 0);
-        goto done;
-    }
-    if ((*out_folder = fdopendir(descriptor)) == NULL)
-        status = ims_fail_errno(errno, "%s", walker->path);
-    else
-        descriptor = -1; /* now the stream's */
-
-done:
-    if (descriptor >= 0)
-        close(descriptor);
-    return status;
-}
-
-/*
- * Walk the folder in walker->path. Only one folder is open at a time, however deep the tree is; the depth is bounded by
- * PATH_MAX.
- */
-static imgsim_status walk_folder(struct walker *walker, bool follow)
-{
-    struct listing listing = {0};
-    imgsim_status status;
-    DIR *folder = NULL;
-    uint32_t stored = 0;
-
-    if ((status = tick(walker, 16)) != IMGSIM_OK ||
-        (status = open_folder(walker, follow, &folder)) != IMGSIM_OK || folder == NULL)
-        goto done;
-    status = read_names(walker, folder, &listing);
-    closedir(folder);
-    if (status != IMGSIM_OK)
-        goto done;
-    sort_listing(&listing);
-
-    if (listing.count > 0) {
-        char *probe = ims_join_path(walker->path, "x");
-
-        status = probe == NULL ? ims_fail_memory(PATH_MAX) : stored_offset(walker, probe, &stored);
-        ims_free(probe);
-    }
-    for (size_t i = 0; i < listing.count && status == IMGSIM_OK; i++)
-        status = take_child(walker, &listing.children[i], stored);
-
-done:
-    ims_free(listing.names);
-    ims_free(listing.children);
     return status;
 }
 
 /* ---- the whole ---- */
-
-/* Make `path` the walker's; false when it is too long. */
-static bool set_path(struct walker *walker, const char *path)
-{
-    walker->length = strlen(path);
-    if (walker->length >= sizeof(walker->path))
-        return false;
-    memcpy(walker->path, path, walker->length + 1);
-    return true;
-}
 
 /* Absolute forms of the given paths, and that each of them is there. */
 static imgsim_status check_roots(struct walker *walker)
@@ -448,30 +400,50 @@ static imgsim_status check_roots(struct walker *walker)
         if ((status = ims_absolute_path(options->paths[i], &walk->roots[i])) != IMGSIM_OK)
             return status;
         walk->root_count++;
-        if (stat(walk->roots[i], &info) != 0 && lstat(walk->roots[i], &info) != 0)
+        if (ims_stat_path(walk->roots[i], 0, &info) != 0 &&
+            ims_stat_path(walk->roots[i], AT_SYMLINK_NOFOLLOW, &info) != 0)
             return ims_fail_errno(errno, "%s", options->paths[i]);
     }
     return IMGSIM_OK;
 }
 
+/* A path that was named is taken, whatever the rules say. */
 static imgsim_status walk_root(struct walker *walker, const char *root)
 {
-    struct child child = {0};
+    struct ims_child child = {0};
     imgsim_status status;
+    const char *rest = root;
     struct stat info;
     uint32_t stored;
+    int folder;
 
-    if (!set_path(walker, root))
+    if (strlen(root) >= IMS_WALK_PATH_MAX)
         return ims_fail(
             IMGSIM_ERROR_LIMIT, "a path of %zu bytes, at most %d are possible", strlen(root),
-            PATH_MAX - 1);
-    if (stat(root, &info) == 0 && S_ISDIR(info.st_mode))
-        return walk_folder(walker, true);
+            IMS_WALK_PATH_MAX - 1);
+    if ((status = set_path(walker, 0, root)) != IMGSIM_OK)
+        return status;
+    walker->root_length = walker->length;
+    if (ims_stat_path(root, 0, &info) == 0 && S_ISDIR(info.st_mode))
+        return walk_tree(walker, true, true, false);
 
-    look_at(AT_FDCWD, root, &child);
+    if ((folder = ims_enter_path(&rest)) == -1)
+        return take_unreadable(walker, errno);
+    ims_child_examine(folder, rest, &child);
+    if (folder >= 0)
+        close(folder);
     if ((status = stored_offset(walker, root, &stored)) != IMGSIM_OK)
         return status;
     return add_entry(walker, "", &child, stored);
+}
+
+static imgsim_status walk_link(struct walker *walker, const struct link *link)
+{
+    imgsim_status status = set_path(walker, 0, link->path);
+
+    walker->root_length = link->root_length;
+    walker->device = link->device;
+    return status != IMGSIM_OK ? status : walk_tree(walker, true, false, link->included);
 }
 
 static const char *stored_text(const struct ims_walk *walk, size_t i)
@@ -527,8 +499,9 @@ imgsim_status ims_walk_run(const struct ims_walk_options *options, struct ims_wa
         status = walk_root(walker, walk->roots[i]);
     /* Real folders first: a folder's files are named by its own path, not by a link's. */
     for (size_t i = 0; i < walker->link_count && status == IMGSIM_OK; i++) {
-        (void)set_path(walker, walker->links[i]);
-        status = walk_folder(walker, true);
+        const struct link link = walker->links[i]; /* the array may grow */
+
+        status = walk_link(walker, &link);
     }
     if (status != IMGSIM_OK)
         goto done;
@@ -536,10 +509,15 @@ imgsim_status ims_walk_run(const struct ims_walk_options *options, struct ims_wa
     status = ims_meter_tick(options->meter, false);
 
 done:
+    for (size_t i = 0; i < walker->level_count; i++)
+        ims_listing_clear(&walker->levels[i].listing);
     for (size_t i = 0; i < walker->link_count; i++)
-        ims_free(walker->links[i]);
+        ims_free(walker->links[i].path);
+    ims_free(walker->levels);
     ims_free(walker->links);
     ims_free(walker->visits);
+    ims_free(walker->path);
+    ims_free(walker->relative);
     ims_free(walker);
     return status;
 }

@@ -241,9 +241,14 @@ int main(void)
     OFFSET(imgsim_scan_options, include_hidden, 60);
     OFFSET(imgsim_scan_options, follow_links, 64);
     OFFSET(imgsim_scan_options, recheck, 68);
-    OFFSET(imgsim_scan_options, thumb_side, 72);
-    OFFSET(imgsim_scan_options, reserved, 76);
-    CHECK_EQUAL(sizeof(imgsim_scan_options), 80);
+    OFFSET(imgsim_scan_options, include, 72);
+    OFFSET(imgsim_scan_options, include_count, 80);
+    OFFSET(imgsim_scan_options, exclude, 88);
+    OFFSET(imgsim_scan_options, exclude_count, 96);
+    OFFSET(imgsim_scan_options, min_bytes, 104);
+    OFFSET(imgsim_scan_options, one_file_system, 112);
+    OFFSET(imgsim_scan_options, thumb_side, 116);
+    CHECK_EQUAL(sizeof(imgsim_scan_options), 120);
 
     OFFSET(imgsim_scan_report, struct_size, 0);
     OFFSET(imgsim_scan_report, seen, 8);

@@ -210,6 +210,8 @@ static void scans_and_derived(void)
     REFUSED(imgsim_scan(bed.catalog, NULL, 1, NULL, NULL));
     REFUSED(imgsim_scan(bed.catalog, paths, 1, NULL, NULL));
     REFUSED(imgsim_scan(bed.catalog, paths, 0, NULL, NULL));
+    REFUSED(imgsim_scan_match(NULL, "a", 0, &(int32_t){0}));
+    REFUSED(imgsim_scan_match("[a", "a", 0, &(int32_t){0}));
     paths[0] = bed.photos;
     REFUSED(imgsim_scan(bed.catalog, paths, 1, NULL, &report));
     REFUSED(imgsim_derive_projection(NULL, NULL, NULL));

@@ -97,6 +97,32 @@ def scan_options(place):
     place.run("scan", "more", "--follow-links", "--no-hash").exits(0)
 
 
+@case
+def scan_leaves_out(place):
+    """Patterns, sizes: counted under their reasons, and back again when the rules are gone."""
+    gallery.draw_families(place.path("photos"), 2)
+    gallery.write(place.path("photos", "discs", "icon.png"), b"tiny")
+    gallery.write(place.path("photos", ".hidden.png"), b"tiny")
+    scanned(place, "--include", "*.png", "--exclude", "rings/", "--exclude", "/discs/0*", "--min-bytes", "100").exits(0)
+    states = place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["states"]
+    check(states["skipped:excluded folder"] == 1 and states["skipped:hidden"] == 1, str(states))
+    check(states["skipped:too few bytes"] == 1 and states["skipped:excluded"] >= 1, str(states))
+    failed = place.run("status", "--failed", "--json", "-c", "photos").json("imgsim.failed/1")
+    check(sum(states.values()) - states["ok"] == failed["count"], str(failed))
+    check({"excluded folder", "excluded", "too few bytes", "hidden"} <= {file["reason"] for file in failed["files"]},
+          str(failed))
+    scanned(place).exits(0)
+    states = place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["states"]
+    check("skipped:excluded folder" not in states and "missing" not in states, str(states))
+    place.run("scan", "photos", "--exclude", "[a").exits(2).says("pattern \"[a\"")
+    place.run("scan", "fresh", "--include", "").exits(2).says("empty")
+    check(not os.path.exists(place.path("fresh")), "a catalog was made for a wrong command line")
+
+
+# Pictures whose scan takes seconds, so that it can be disturbed.
+MANY = 1000
+
+
 def wait_for_progress(process):
     """Until the scan has stored something, by its own words."""
     for line in process.stderr:
@@ -109,7 +135,7 @@ def wait_for_progress(process):
 @case
 def scan_is_interrupted(place):
     """Ctrl-C ends with 130 and says how to go on; the next scan goes on; a third finds nothing to do."""
-    gallery.draw_many(place.path("photos"), 250)
+    gallery.draw_many(place.path("photos"), MANY)
     process = place.start("scan", "photos", "--threads", "1", "--progress")
     wait_for_progress(process)
     process.send_signal(signal.SIGINT)
@@ -122,11 +148,11 @@ def scan_is_interrupted(place):
 
     place.run("verify", "-c", "photos").exits(0)
     kept = place.run("status", "--json", "-c", "photos").json("imgsim.status/1")
-    check(kept["images"] < 250, "the scan was not interrupted")
+    check(kept["images"] < MANY, "the scan was not interrupted")
     report = scanned(place).exits(0).json("imgsim.scan/1")
-    check(report["images"] == 250 and report["unchanged"] == kept["images"], "%s after %s" % (report, kept))
-    check(report["added"] == 250 - kept["images"], "images were decoded again: %s" % report)
-    check(scanned(place).json("imgsim.scan/1")["unchanged"] == 250, "the third scan did something")
+    check(report["images"] == MANY and report["unchanged"] == kept["images"], "%s after %s" % (report, kept))
+    check(report["added"] == MANY - kept["images"], "images were decoded again: %s" % report)
+    check(scanned(place).json("imgsim.scan/1")["unchanged"] == MANY, "the third scan did something")
 
 
 @case
@@ -165,7 +191,7 @@ def progress_on_a_terminal(place):
 @case
 def scan_twice_at_once(place):
     """The second scan ends with 3 and names the process of the first; the first does not notice."""
-    gallery.draw_many(place.path("photos"), 250)
+    gallery.draw_many(place.path("photos"), MANY)
     process = place.start("scan", "photos", "--threads", "1", "--progress")
     try:
         wait_for_progress(process)
@@ -177,7 +203,7 @@ def scan_twice_at_once(place):
         check(process.returncode == 0, "the first scan ended with %s: %s" % (process.returncode, err))
     finally:
         process.kill()
-    check(place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["images"] == 250, "images are missing")
+    check(place.run("status", "--json", "-c", "photos").json("imgsim.status/1")["images"] == MANY, "images are missing")
     place.run("verify", "-c", "photos").exits(0)
 
 

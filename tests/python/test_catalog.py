@@ -34,6 +34,20 @@ class Collection(unittest.TestCase):
         report = self.catalog.scan([self.folder])
         self.assertEqual((report["unchanged"], report["added"], report["refreshed"]), (len(self.files), 0, 0))
 
+    def test_scan_leaves_out_what_it_is_told(self):
+        report = self.catalog.scan([self.folder], exclude="rings/", min_bytes=1, one_file_system=True)
+        left = {file.path for file in self.catalog.files("skipped") if file.reason == "excluded"}
+        self.assertTrue(left and all("rings" in path for path in left))
+        self.assertEqual(report["missing"], 0)
+        self.assertEqual(len(self.catalog) + len(left), len(self.files))
+        report = self.catalog.scan([self.folder], include=["**/*", b"*"])
+        self.assertEqual((report["added"], report["refreshed"]), (0, 0))
+        self.assertEqual(len(self.catalog), len(self.files))
+        with self.assertRaisesRegex(imgsim.Error, "pattern"):
+            self.catalog.scan([self.folder], include="[a")
+        self.assertTrue(imgsim.matches("x/**/*.jpg", "x/y/a.jpg") and not imgsim.matches("cache/", "cache"))
+        self.assertTrue(imgsim.matches("cache/", "cache", folder=True))
+
     def test_near_duplicate_is_found(self):
         query = os.path.join(self.folder, "rings", "rings-00.png")
         hits = self.catalog.search([query], k=3, by="hash")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 ims_test(test_scan_walk test_scan_walk.c scan)
+ims_test(test_scan_pattern test_scan_pattern.c scan)
+ims_test(test_scan_rules test_scan_rules.c scan)
 ims_test(test_scan_prepare test_scan_prepare.c scan)
 ims_test(test_scan_files test_scan_files.c scan LABELS threads)
 ims_test(test_scan_changes test_scan_changes.c scan)

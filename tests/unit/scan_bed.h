@@ -208,6 +208,16 @@ static inline int32_t bed_match(const imgsim_file_info *file, void *user_data)
     return 0;
 }
 
+/* How many records a path has: 0 or 1. */
+static inline int bed_records(const struct bed *bed, const char *name)
+{
+    struct bed_file file = {.id = -2};
+    struct bed_search search = {bed_path(bed, name), &file};
+
+    CHECK_OK(imgsim_catalog_visit_files(bed->catalog, -1, bed_match, &search));
+    return file.found;
+}
+
 /* What the catalog says about a file; it must be there exactly once. */
 static inline struct bed_file bed_get(const struct bed *bed, const char *name)
 {

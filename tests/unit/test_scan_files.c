@@ -208,7 +208,7 @@ static void run_without_rights(void)
     CHECK_EQUAL(bed.report.added + bed.report.refreshed, 0);
     bed_check_state(&bed, "a.png", IMGSIM_FILE_OK, "");
     CHECK_EQUAL(bed_get(&bed, "a.png").id, 0);
-    CHECK_EQUAL(bed_get(&bed, "closed").state, IMGSIM_FILE_MISSING);
+    CHECK_EQUAL(bed_records(&bed, "closed"), 0);
     bed_close(&bed);
     _exit(0);
 }
@@ -233,10 +233,18 @@ static void hidden_files_come_on_request(void)
     bed_image(&bed, ".hidden/a.png", 1, "png");
     bed_image(&bed, ".b.png", 2, "png");
     bed_scan(&bed);
-    CHECK_EQUAL(bed.report.seen, 0);
+    CHECK_EQUAL(bed.report.seen, 2);
+    CHECK_EQUAL(bed.report.skipped, 2);
+    bed_check_state(&bed, ".b.png", IMGSIM_FILE_SKIPPED, "hidden");
+    bed_check_state(&bed, ".hidden", IMGSIM_FILE_SKIPPED, "hidden folder");
+    bed_scan(&bed);
+    CHECK_EQUAL(bed.report.unchanged, 2);
     bed.options.include_hidden = 1;
     bed_scan(&bed);
     CHECK_EQUAL(bed.report.added, 2);
+    /* The folder is no entry any more, and its record does not stay behind. */
+    CHECK_EQUAL(bed.report.missing, 0);
+    CHECK_EQUAL(bed_records(&bed, ".hidden"), 0);
     bed.options.include_hidden = 0;
     bed_scan(&bed);
     CHECK_EQUAL(bed.report.missing, 0);

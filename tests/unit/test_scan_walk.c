@@ -6,6 +6,7 @@
 
 static struct ims_walk walk;
 static struct ims_meter meter;
+static struct ims_patterns include, exclude;
 
 static void
 run(const struct bed *bed, const char *const *paths, size_t count, bool hidden, bool links)
@@ -15,6 +16,8 @@ run(const struct bed *bed, const char *const *paths, size_t count, bool hidden, 
         .paths = paths,
         .path_count = count,
         .meter = &meter,
+        .include = &include,
+        .exclude = &exclude,
         .include_hidden = hidden,
         .follow_links = links};
 
@@ -75,7 +78,7 @@ static void paths_come_in_the_order_of_their_bytes(void)
 
 static void overlapping_paths_are_seen_once(void)
 {
-    static const char *const expected[] = {".h/x", "a/b/x", "a/y", "c"};
+    static const char *const expected[] = {".h", ".h/x", "a/b/x", "a/y", "c"};
     struct bed bed;
     char inner[700], file[700], hidden[700];
 
@@ -91,7 +94,8 @@ static void overlapping_paths_are_seen_once(void)
     snprintf(file, sizeof(file), "%s/c", bed.photos);
     snprintf(hidden, sizeof(hidden), "%s/.h", bed.photos);
     run(&bed, (const char *const[]){file, inner, bed.photos, bed.photos, hidden}, 5, false, false);
-    check_paths(expected, 4);
+    check_paths(expected, 5);
+    CHECK_EQUAL(kind_of(".h"), IMS_ENTRY_FOLDER_HIDDEN);
     bed_close(&bed);
 }
 
@@ -113,7 +117,7 @@ static void a_path_that_is_not_there_is_named(void)
 
 static void hidden_names_and_catalogs_are_left_out(void)
 {
-    static const char *const shown[] = {"a"}, *const all[] = {".b", ".c/x", "a"};
+    static const char *const shown[] = {".b", ".c", "a"}, *const all[] = {".b", ".c/x", "a"};
     struct bed bed;
 
     bed_open(&bed);
@@ -124,7 +128,9 @@ static void hidden_names_and_catalogs_are_left_out(void)
     bed_write(&bed, ".c/x", "1", 1);
     bed_write(&bed, ".c/.imgsim/thumb", "1", 1);
     run_all(&bed, false, false);
-    check_paths(shown, 1);
+    check_paths(shown, 3);
+    CHECK_EQUAL(kind_of(".b"), IMS_ENTRY_HIDDEN);
+    CHECK_EQUAL(kind_of(".c"), IMS_ENTRY_FOLDER_HIDDEN);
     run_all(&bed, true, false);
     check_paths(all, 3);
     bed_close(&bed);
@@ -194,39 +200,74 @@ static void a_fifo_is_recognised(void)
     bed_close(&bed);
 }
 
-/* Folders nested beyond PATH_MAX are made and removed step by step from inside. */
-static void paths_beyond_the_limit_are_entries_of_their_own(void)
+/* Folders nested as deep as `levels` names of 200 bytes, with a file in each; made and removed step by step from inside. */
+static void make_deep(const struct bed *bed, int levels, char name[201])
 {
-    char name[201];
-    struct bed bed;
-    int here, levels = 0, long_ones = 0;
+    int here;
 
     memset(name, 'n', 200);
     name[200] = '\0';
-    bed_open(&bed);
     CHECK((here = open(".", O_RDONLY)) >= 0);
-    CHECK(chdir(bed.photos) == 0);
-    for (; levels < 25; levels++) {
+    CHECK(chdir(bed->photos) == 0);
+    for (int i = 0; i < levels; i++) {
         CHECK(close(open("f", O_CREAT | O_WRONLY, 0666)) == 0);
         CHECK(mkdir(name, 0777) == 0 && chdir(name) == 0);
     }
     CHECK(fchdir(here) == 0);
+    close(here);
+}
 
-    run_all(&bed, false, false);
-    for (size_t i = 0; i < walk.count; i++) {
-        CHECK(strlen(walk.text + walk.entries[i].path) < 4096 + 256);
-        long_ones += walk.entries[i].kind == IMS_ENTRY_PATH_TOO_LONG;
-    }
-    CHECK(walk.count > 15);
-    CHECK_EQUAL(long_ones, 1);
+static void remove_deep(const struct bed *bed, int levels, const char *name)
+{
+    int here;
 
-    CHECK(chdir(bed.photos) == 0);
+    CHECK((here = open(".", O_RDONLY)) >= 0);
+    CHECK(chdir(bed->photos) == 0);
     for (int i = 0; i < levels; i++)
         CHECK(chdir(name) == 0);
-    for (; levels > 0; levels--)
+    for (int i = 0; i < levels; i++)
         CHECK(chdir("..") == 0 && rmdir(name) == 0 && unlink("f") == 0);
     CHECK(fchdir(here) == 0);
     close(here);
+}
+
+static void paths_of_any_length_are_walked(void)
+{
+    struct bed bed;
+    char name[201];
+    size_t longest = 0;
+
+    bed_open(&bed);
+    make_deep(&bed, 60, name);
+    run_all(&bed, false, false);
+    CHECK_EQUAL(walk.count, 60);
+    for (size_t i = 0; i < walk.count; i++) {
+        const char *path = walk.text + walk.entries[i].path;
+        size_t length = strlen(path);
+
+        CHECK_EQUAL(walk.entries[i].kind, IMS_ENTRY_FILE);
+        CHECK(i == 0 || strcmp(stored(i - 1), stored(i)) != 0);
+        longest = length > longest ? length : longest;
+    }
+    CHECK(longest > 11800);
+    remove_deep(&bed, 60, name);
+    bed_close(&bed);
+}
+
+static void paths_beyond_the_limit_are_entries_of_their_own(void)
+{
+    int levels = IMS_WALK_PATH_MAX / 201 + 3, long_ones = 0;
+    struct bed bed;
+    char name[201];
+
+    bed_open(&bed);
+    make_deep(&bed, levels, name);
+    run_all(&bed, false, false);
+    for (size_t i = 0; i < walk.count; i++)
+        long_ones += walk.entries[i].kind == IMS_ENTRY_PATH_TOO_LONG;
+    CHECK(walk.count > 300);
+    CHECK_EQUAL(long_ones, 1);
+    remove_deep(&bed, levels, name);
     bed_close(&bed);
 }
 
@@ -261,6 +302,7 @@ int main(void)
     links_to_folders_are_followed_once_and_only_on_request();
     links_to_files_count_as_files_and_broken_ones_are_known();
     a_fifo_is_recognised();
+    paths_of_any_length_are_walked();
     paths_beyond_the_limit_are_entries_of_their_own();
     the_walk_can_be_stopped();
     ims_walk_close(&walk);

@@ -95,11 +95,13 @@ class Catalog:
 
     def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
              precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
-             include_hidden=False, follow_links=False, recheck=False, thumb_side=None):
+             include_hidden=False, follow_links=False, recheck=False, include=(), exclude=(), min_bytes=0,
+             one_file_system=False, thumb_side=None):
         """Bring the catalog up to date with folders and files; returns the report as a dict.
 
         model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
         color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
+        include, exclude: patterns such as "*.jpg" or "cache/", one or a list; docs/scanning.md has their rules.
         thumb_side: longer side of the thumbnails, 0 for none; None: that of the catalog's, 128 in a new one.
         """
         chosen = list(extractors or [])
@@ -113,10 +115,13 @@ class Catalog:
         with Callbacks() as callbacks:
             settings = options("scan", threads=threads, min_side=min_side, transaction_size=transaction_size,
                                include_hidden=int(include_hidden), follow_links=int(follow_links),
-                               recheck=int(recheck), thumb_side=thumb_side, progress=callbacks.progress(progress))
+                               recheck=int(recheck), min_bytes=min_bytes, one_file_system=int(one_file_system),
+                               thumb_side=thumb_side, progress=callbacks.progress(progress))
             handles = (c_void_p * max(len(chosen), 1))(*[extractor._handle for extractor in chosen])
             settings.extractors = ctypes.cast(handles, POINTER(c_void_p))
             settings.extractor_count = len(chosen)
+            settings.include, settings.include_count = _texts(include)
+            settings.exclude, settings.exclude_count = _texts(exclude)
             try:
                 library.imgsim_scan(self._handle, (c_char_p * len(names))(*names), len(names), byref(settings),
                                     byref(report))
@@ -447,6 +452,13 @@ class Catalog:
         return problems
 
 
+def matches(pattern, path, folder=False):
+    """Whether a pattern of scan(include=, exclude=) matches a path below a scanned folder."""
+    result = ctypes.c_int32()
+    library.imgsim_scan_match(text(pattern), text(path), int(folder), byref(result))
+    return bool(result.value)
+
+
 _Query = namedtuple("_Query", "handle callbacks")
 
 
@@ -458,6 +470,12 @@ class _FeaturesHandle:
 
     def __del__(self):
         library.imgsim_features_free(self.handle)
+
+
+def _texts(values):
+    """One text or many as an array of C strings, and their number."""
+    names = [text(value) for value in ([values] if isinstance(values, (str, bytes, os.PathLike)) else values)]
+    return (c_char_p * max(len(names), 1))(*names), len(names)
 
 
 def _pick(table, value, what):

@@ -103,7 +103,9 @@ class ScanOptions(Structure):
         ("struct_size", c_size_t), ("extractors", POINTER(c_void_p)), ("extractor_count", c_size_t),
         ("image_options", POINTER(ImageOptions)), ("progress", ProgressCallback), ("user_data", c_void_p),
         ("threads", c_uint32), ("transaction_size", c_uint32), ("min_side", c_uint32), ("include_hidden", c_int32),
-        ("follow_links", c_int32), ("recheck", c_int32), ("thumb_side", c_uint32), ("reserved", c_uint32),
+        ("follow_links", c_int32), ("recheck", c_int32), ("include", POINTER(c_char_p)), ("include_count", c_size_t),
+        ("exclude", POINTER(c_char_p)), ("exclude_count", c_size_t), ("min_bytes", c_uint64),
+        ("one_file_system", c_int32), ("thumb_side", c_uint32),
     ]
 
 
@@ -283,6 +285,7 @@ PROTOTYPES = {
     "imgsim_catalog_get_setting": (Status, [Handle, c_char_p, c_char_p, c_size_t]),
     "imgsim_catalog_verify": (Status, [Handle, VerifyCallback, c_void_p]),
     # scan.h
+    "imgsim_scan_match": (Status, [c_char_p, c_char_p, c_int32, POINTER(c_int32)]),
     "imgsim_scan": (Status, [Handle, POINTER(c_char_p), c_size_t, POINTER(ScanOptions), POINTER(ScanReport)]),
     # projector.h
     "imgsim_projector_new": (Status, [c_uint32, c_uint32, POINTER(ProjectorOptions), _Out]),
