@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Rows of a block that is kept column after column. */
+#define IMS_COLUMN_ROWS 64
+
 /*
  * Any length from 0, any alignment. Integer kernels give the same result on every instruction set; float kernels differ by
  * rounding only, and are used where a margin covers that. What must be the same everywhere is computed by lib/simd/reference.h.
@@ -26,6 +29,11 @@ struct ims_kernels {
         size_t stride,
         size_t count,
         float out[4]);
+    /*
+     * Squared distances of IMS_COLUMN_ROWS rows, kept column after column, to a point of `count` values. The same bits on every
+     * instruction set.
+     */
+    void (*columns_l2_squared)(const float *columns, const float *point, size_t count, float *out);
     /* sum over a_i > 0 of (a_i - b_i)^2 / a_i; a is the query */
     float (*chi_square)(const float *a, const float *b, size_t count);
     /* sum min(a_i, b_i) */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distance kernels for AVX-512 F, BW, DQ, VL; VNNI and VPOPCNTDQ where the processor has them. Tails are masked loads. */
+#include "simd/kernels_columns.h"
 #include "simd/kernels_sets.h"
 
 #if defined(__x86_64__)
@@ -503,6 +504,7 @@ const struct ims_kernels ims_kernels_avx512 = {
     .l1 = l1,
     .dot4 = dot4,
     .l2_squared4 = l2_squared4,
+    .columns_l2_squared = columns_l2_squared,
     .chi_square = chi_square,
     .intersection = intersection,
     .sqrt_dot = sqrt_dot,

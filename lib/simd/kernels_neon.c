@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distance kernels for NEON, which every 64-bit ARM processor has. Tails are plain C. */
+#include "simd/kernels_columns.h"
 #include "simd/kernels_sets.h"
 
 #if defined(__aarch64__)
@@ -366,6 +367,7 @@ const struct ims_kernels ims_kernels_neon = {
     .l1 = l1,
     .dot4 = dot4,
     .l2_squared4 = l2_squared4,
+    .columns_l2_squared = columns_l2_squared,
     .chi_square = chi_square,
     .intersection = intersection,
     .sqrt_dot = sqrt_dot,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distance kernels in plain C: the ones every other set is tested against. */
+#include "simd/kernels_columns.h"
 #include "simd/kernels_sets.h"
 
 #include <math.h>
@@ -237,6 +238,7 @@ const struct ims_kernels ims_kernels_scalar = {
     .l1 = l1,
     .dot4 = dot4,
     .l2_squared4 = l2_squared4,
+    .columns_l2_squared = columns_l2_squared,
     .chi_square = chi_square,
     .intersection = intersection,
     .sqrt_dot = sqrt_dot,

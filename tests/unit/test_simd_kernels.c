@@ -36,6 +36,26 @@ static void check_vectors(const struct ims_kernels *set, size_t count, size_t of
         set->l1(x, y, count), ims_exact_l1(x, y, count), bound(count, ims_exact_l1(x, y, count)));
 }
 
+/* Rows kept column after column: the same bits as adding in order, whatever the set. */
+static void check_columns(const struct ims_kernels *set, size_t count)
+{
+    static float columns[IMS_COLUMN_ROWS * LENGTH_MAX], out[IMS_COLUMN_ROWS];
+
+    for (size_t i = 0; i < count * IMS_COLUMN_ROWS; i++)
+        columns[i] = a[(i * 7) % ROOM] + (float)(i % 11);
+    set->columns_l2_squared(columns, b, count, out);
+    for (size_t row = 0; row < IMS_COLUMN_ROWS; row++) {
+        float sum = 0;
+
+        for (size_t i = 0; i < count; i++) {
+            const float difference = columns[i * IMS_COLUMN_ROWS + row] - b[i];
+
+            sum += difference * difference;
+        }
+        CHECK(sum == out[row]);
+    }
+}
+
 static void check_four_rows(const struct ims_kernels *set, size_t count, size_t offset)
 {
     const size_t stride = count + offset;
@@ -168,6 +188,7 @@ int main(void)
             for (size_t offset = 0; offset < OFFSETS; offset++) {
                 check_vectors(set, count, offset);
                 check_four_rows(set, count, offset);
+                check_columns(set, count);
                 check_histograms(set, count, offset);
                 check_integers(set, count, offset);
                 check_sparse(set, count, offset);
