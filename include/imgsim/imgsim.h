@@ -5,6 +5,7 @@
 
 #include <imgsim/base.h>
 #include <imgsim/catalog.h>
+#include <imgsim/cluster.h>
 #include <imgsim/derive.h>
 #include <imgsim/extractor.h>
 #include <imgsim/image.h>

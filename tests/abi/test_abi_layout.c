@@ -262,5 +262,29 @@ int main(void)
     OFFSET(imgsim_scan_report, bytes, 72);
     OFFSET(imgsim_scan_report, seconds, 80);
     CHECK_EQUAL(sizeof(imgsim_scan_report), 88);
+
+    OFFSET(imgsim_cluster_options, struct_size, 0);
+    OFFSET(imgsim_cluster_options, method, 8);
+    OFFSET(imgsim_cluster_options, metric, 12);
+    OFFSET(imgsim_cluster_options, seed, 16);
+    OFFSET(imgsim_cluster_options, threads, 24);
+    OFFSET(imgsim_cluster_options, k, 28);
+    OFFSET(imgsim_cluster_options, max_iterations, 32);
+    OFFSET(imgsim_cluster_options, runs, 36);
+    OFFSET(imgsim_cluster_options, tolerance, 40);
+    OFFSET(imgsim_cluster_options, initial_means, 48);
+    OFFSET(imgsim_cluster_options, eps, 56);
+    OFFSET(imgsim_cluster_options, min_samples, 64);
+    OFFSET(imgsim_cluster_options, min_cluster_size, 68);
+    OFFSET(imgsim_cluster_options, selection_epsilon, 72);
+    OFFSET(imgsim_cluster_options, selection, 80);
+    OFFSET(imgsim_cluster_options, allow_single, 84);
+    OFFSET(imgsim_cluster_options, linkage, 88);
+    OFFSET(imgsim_cluster_options, micro_clusters, 92);
+    OFFSET(imgsim_cluster_options, cut_height, 96);
+    OFFSET(imgsim_cluster_options, memory_limit, 104);
+    OFFSET(imgsim_cluster_options, progress, 112);
+    OFFSET(imgsim_cluster_options, user_data, 120);
+    CHECK_EQUAL(sizeof(imgsim_cluster_options), 128);
     return 0;
 }

@@ -28,6 +28,8 @@ static const struct {
      sizeof(imgsim_projection_options)},
     {"study", (init_function)(void (*)(void))imgsim_study_options_init,
      sizeof(imgsim_study_options)},
+    {"cluster", (init_function)(void (*)(void))imgsim_cluster_options_init,
+     sizeof(imgsim_cluster_options)},
     {"projector", (init_function)(void (*)(void))imgsim_projector_options_init,
      sizeof(imgsim_projector_options)},
     {"query", (init_function)(void (*)(void))imgsim_query_options_init,

@@ -7,6 +7,7 @@ include/imgsim/ are the full reference; every failure raises imgsim.Error with `
 
 from .arrays import ROW_BITS, ROW_FLOAT32, ROW_UINT32, compare, metric_code, metric_name
 from .catalog import Catalog, Feature, File, Hit, Part, Results, matches
+from .cluster import Clusters, cluster, compare_labels, silhouette
 from .extractor import Extractor, Image
 from .index import Index
 from .map import Map
@@ -14,8 +15,9 @@ from .native import Error, library
 from .projector import Projector
 
 __all__ = [
-    "Catalog", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Part", "Projector", "Results",
-    "compare", "has_feature", "matches", "metric_code", "metric_name", "set_blas_threads", "simd_name", "version",
+    "Catalog", "Clusters", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Part", "Projector",
+    "Results", "cluster", "compare", "compare_labels", "has_feature", "matches", "metric_code", "metric_name",
+    "set_blas_threads", "silhouette", "simd_name", "version",
     "ROW_BITS", "ROW_FLOAT32", "ROW_UINT32",
 ]
 

@@ -193,6 +193,17 @@ class PartStruct(Structure):
     ]
 
 
+class ClusterOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("method", c_int32), ("metric", c_int32), ("seed", c_uint64), ("threads", c_uint32),
+        ("k", c_uint32), ("max_iterations", c_uint32), ("runs", c_uint32), ("tolerance", c_double),
+        ("initial_means", POINTER(c_float)), ("eps", c_double), ("min_samples", c_uint32),
+        ("min_cluster_size", c_uint32), ("selection_epsilon", c_double), ("selection", c_int32),
+        ("allow_single", c_int32), ("linkage", c_int32), ("micro_clusters", c_uint32), ("cut_height", c_double),
+        ("memory_limit", c_uint64), ("progress", ProgressCallback), ("user_data", c_void_p),
+    ]
+
+
 _Out = POINTER(c_void_p)
 
 # Options structs that a function imgsim_X_options_init fills in.
@@ -200,6 +211,8 @@ OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
     "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
+    "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -303,6 +316,32 @@ PROTOTYPES = {
     "imgsim_projector_get_fingerprint": (c_char_p, [Handle]),
     "imgsim_projector_save": (Status, [Handle, c_char_p]),
     "imgsim_projector_load": (Status, [c_char_p, _Out]),
+    # cluster.h
+    "imgsim_cluster_rows": (Status, [POINTER(c_float), c_size_t, c_uint32, POINTER(ClusterOptions), _Out]),
+    "imgsim_clusters_free": (None, [Handle]),
+    "imgsim_clusters_get_row_count": (c_size_t, [Handle]),
+    "imgsim_clusters_get_count": (c_size_t, [Handle]),
+    "imgsim_clusters_get_noise_count": (c_size_t, [Handle]),
+    "imgsim_clusters_get_labels": (POINTER(c_int32), [Handle]),
+    "imgsim_clusters_get_sizes": (POINTER(c_uint64), [Handle]),
+    "imgsim_clusters_get_medoids": (POINTER(c_int64), [Handle]),
+    "imgsim_clusters_get_probabilities": (POINTER(c_float), [Handle]),
+    "imgsim_clusters_get_means": (POINTER(c_float), [Handle]),
+    "imgsim_clusters_get_inertia": (c_double, [Handle]),
+    "imgsim_clusters_get_iterations": (c_uint32, [Handle]),
+    "imgsim_clusters_get_eps": (c_double, [Handle]),
+    "imgsim_clusters_get_leaf_count": (c_size_t, [Handle]),
+    "imgsim_clusters_get_tree": (POINTER(c_double), [Handle]),
+    "imgsim_clusters_get_leaves": (POINTER(c_int32), [Handle]),
+    "imgsim_clusters_cut": (Status, [Handle, c_size_t, c_double, POINTER(c_int32), POINTER(c_size_t)]),
+    "imgsim_clusters_assign": (Status, [Handle, POINTER(c_float), c_size_t, POINTER(c_int32), POINTER(c_float)]),
+    "imgsim_compare_labels": (Status, [
+        POINTER(c_int32), POINTER(c_int32), c_size_t, POINTER(c_double), POINTER(c_double)]),
+    "imgsim_silhouette": (Status, [
+        POINTER(c_float), c_size_t, c_uint32, POINTER(c_int32), c_int32, c_size_t, c_uint64, c_uint32,
+        POINTER(c_double), POINTER(c_float)]),
+    "imgsim_cluster_method_name": (c_char_p, [c_int32]),
+    "imgsim_cluster_method_from_name": (Status, [c_char_p, POINTER(c_int32)]),
     # derive.h
     "imgsim_derive_projection": (Status, [Handle, POINTER(ProjectionOptions), _Out]),
     "imgsim_derive_index": (Status, [Handle, c_char_p, POINTER(IndexOptions), _Out]),
