@@ -12,6 +12,7 @@
 #include <imgsim/index.h>
 #include <imgsim/map.h>
 #include <imgsim/metric.h>
+#include <imgsim/page.h>
 #include <imgsim/projector.h>
 #include <imgsim/query.h>
 #include <imgsim/scan.h>

@@ -173,6 +173,8 @@ imgsim_status ims_page_draw_sheets(struct ims_page *page)
         status = ims_pool_run(page->input->pool, page->sheet_count, draw_representatives, page);
     if (status == IMGSIM_OK && page->tiles_link != NULL)
         status = draw_tiles(page);
+    if (status == IMGSIM_OK && page->input->meter != NULL)
+        status = ims_meter_tick(page->input->meter, true);
     return status;
 }
 

@@ -220,6 +220,19 @@ int main(void)
     OFFSET(imgsim_map_options, refresh, 124);
     CHECK_EQUAL(sizeof(imgsim_map_options), 128);
 
+    OFFSET(imgsim_page_options, struct_size, 0);
+    OFFSET(imgsim_page_options, title, 8);
+    OFFSET(imgsim_page_options, tiles_folder, 16);
+    OFFSET(imgsim_page_options, picture_count, 24);
+    OFFSET(imgsim_page_options, picture_side, 28);
+    OFFSET(imgsim_page_options, neighbours, 32);
+    OFFSET(imgsim_page_options, sprite_count, 36);
+    OFFSET(imgsim_page_options, threads, 40);
+    OFFSET(imgsim_page_options, reserved, 44);
+    OFFSET(imgsim_page_options, progress, 48);
+    OFFSET(imgsim_page_options, progress_data, 56);
+    CHECK_EQUAL(sizeof(imgsim_page_options), 64);
+
     OFFSET(imgsim_part, struct_size, 0);
     OFFSET(imgsim_part, feature, 8);
     OFFSET(imgsim_part, value, 16);

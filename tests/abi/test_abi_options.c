@@ -24,6 +24,7 @@ static const struct {
     {"index", (init_function)(void (*)(void))imgsim_index_options_init,
      sizeof(imgsim_index_options)},
     {"map", (init_function)(void (*)(void))imgsim_map_options_init, sizeof(imgsim_map_options)},
+    {"page", (init_function)(void (*)(void))imgsim_page_options_init, sizeof(imgsim_page_options)},
     {"projection", (init_function)(void (*)(void))imgsim_projection_options_init,
      sizeof(imgsim_projection_options)},
     {"study", (init_function)(void (*)(void))imgsim_study_options_init,

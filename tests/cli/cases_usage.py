@@ -3,7 +3,7 @@
 
 from harness import case, check
 
-COMMANDS = ["scan", "search", "pca", "index", "label", "export", "import", "status", "verify", "model", "version", "help"]
+COMMANDS = ["scan", "search", "pca", "index", "map", "label", "export", "import", "status", "verify", "model", "version", "help"]
 
 
 @case
@@ -22,6 +22,7 @@ def usage(place):
         ["search", "a", "--exact", "--double"], ["search", "a", "--by", ""], ["search", "a", "--fuse", "median"],
         ["pca", "--dim", "0"], ["pca", "--whiten", "2"], ["pca", "extra"],
         ["index", "--kind", "flat"], ["index", "--metric", "cosin"], ["index", "--max-links", "1"], ["index", "extra"],
+        ["map"], ["map", "extra"], ["map", "--dim", "4"], ["map", "--folder", "tiles"], ["map", "--out", "m.html", "--side", "8"],
         ["label"], ["label", "add", "cat"], ["label", "import"], ["label", "frob"], ["label", "list", "a", "b"],
         ["export"], ["export", "--npy", "color"], ["export", "--npy", "color", "out.txt"], ["export", "--csv", "a", "b"],
         ["import"], ["import", "name"], ["import", "name", "a.npy", "--metric", "none"],
@@ -53,7 +54,7 @@ def help(place):
         check(lines[0].startswith("imgsim "), "no example at the top:\n%s" % text)
         check(text.err == b"", "nothing should be on standard error:\n%s" % text)
         spoken = set(text.text_out.lower().replace("-", " ").split())
-        for word in ("map", "cluster", "dups", "ivf", "ivfpq", "umap", "hdbscan"):
+        for word in ("cluster", "dups", "ivf", "ivfpq", "hdbscan"):
             check(word not in spoken, "%s is named but not offered:\n%s" % (word, text))
     for command in COMMANDS:
         check("\n  %s " % command in texts[0].text_out, "%s is missing in the overview" % command)

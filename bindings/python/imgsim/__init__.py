@@ -12,11 +12,12 @@ from .extractor import Extractor, Image
 from .index import Index
 from .map import Map
 from .native import Error, library
+from .page import Page
 from .projector import Projector
 
 __all__ = [
-    "Catalog", "Clusters", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Part", "Projector",
-    "Results", "cluster", "compare", "compare_labels", "has_feature", "matches", "metric_code", "metric_name",
+    "Catalog", "Clusters", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Page", "Part",
+    "Projector", "Results", "cluster", "compare", "compare_labels", "has_feature", "matches", "metric_code", "metric_name",
     "set_blas_threads", "silhouette", "simd_name", "version",
     "ROW_BITS", "ROW_FLOAT32", "ROW_UINT32",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from .arrays import Callbacks, ids_array, matrix, metric_code, pointer, view
 from .native import MapOptions, library, make, options
+from .page import Page
 
 
 class Map:
@@ -70,6 +71,16 @@ class Map:
         """Distances to the neighbours, points x k."""
         return self._array(
             "distances", (len(self), library.imgsim_map_get_neighbour_count(self._handle)), np.float32)
+
+    def write_page(self, path, **what):
+        """Write the map as one page that a browser opens by itself; see Page for what can be shown."""
+        page, settings = Page.split(self, what)
+        page.write(path, **settings)
+
+    def export_tensorboard(self, folder, vectors=None, **what):
+        """Write the map for `tensorboard --logdir FOLDER`, with vectors (points x values) beside it; see Page."""
+        page, settings = Page.split(self, what)
+        page.write_projector(folder, vectors, **settings)
 
 
 def _address(typed):

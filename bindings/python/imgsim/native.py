@@ -32,6 +32,7 @@ ExtractCallback = CFUNCTYPE(c_int32, POINTER(c_void_p), c_size_t, c_void_p, c_vo
 ReleaseCallback = CFUNCTYPE(None, c_void_p)
 LabelCallback = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_void_p)
 VerifyCallback = CFUNCTYPE(None, c_char_p, c_void_p)
+PictureCallback = CFUNCTYPE(c_int32, c_uint64, POINTER(c_void_p), POINTER(c_size_t), c_void_p)
 
 
 class ImageOptions(Structure):
@@ -207,12 +208,21 @@ class ClusterOptions(Structure):
 _Out = POINTER(c_void_p)
 
 # Options structs that a function imgsim_X_options_init fills in.
+class PageOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("title", c_char_p), ("tiles_folder", c_char_p), ("picture_count", c_uint32),
+        ("picture_side", c_uint32), ("neighbours", c_uint32), ("sprite_count", c_uint32), ("threads", c_uint32),
+        ("reserved", c_uint32), ("progress", ProgressCallback), ("progress_data", c_void_p),
+    ]
+
+
 OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
     "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
     "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "page": PageOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -386,6 +396,20 @@ PROTOTYPES = {
     "imgsim_map_get_distances": (POINTER(c_float), [Handle]),
     "imgsim_map_get_feature": (c_char_p, [Handle]),
     "imgsim_map_get_kl": (c_double, [Handle]),
+    # page.h
+    "imgsim_page_new": (Status, [Handle, _Out]),
+    "imgsim_page_free": (None, [Handle]),
+    "imgsim_page_add_map": (Status, [Handle, Handle]),
+    "imgsim_page_add_catalog": (Status, [Handle, Handle]),
+    "imgsim_page_add_paths": (Status, [Handle, POINTER(c_char_p)]),
+    "imgsim_page_add_neighbours": (Status, [Handle, POINTER(c_uint32), c_uint32]),
+    "imgsim_page_add_dates": (Status, [Handle, POINTER(c_int64)]),
+    "imgsim_page_add_column": (Status, [Handle, c_char_p, POINTER(c_int32), POINTER(c_char_p), c_size_t]),
+    "imgsim_page_add_figure": (Status, [Handle, c_char_p, c_double, c_char_p]),
+    "imgsim_page_set_pictures": (Status, [Handle, PictureCallback, c_void_p]),
+    "imgsim_page_write_html": (Status, [Handle, POINTER(PageOptions), c_char_p]),
+    "imgsim_page_write_projector": (Status, [
+        Handle, POINTER(c_float), c_uint32, POINTER(PageOptions), c_char_p]),
     "imgsim_layout_name": (c_char_p, [c_int32]),
     "imgsim_layout_from_name": (Status, [c_char_p, POINTER(c_int32)]),
     # query.h
