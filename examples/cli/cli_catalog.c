@@ -141,6 +141,12 @@ int cli_open_catalog(
     return cli_failed(status, CLI_ABOUT_OPENING);
 }
 
+int cli_find_catalog(const struct cli *cli, const char *near_path, char **out_folder)
+{
+    *out_folder = find_catalog(cli, near_path);
+    return *out_folder != NULL ? CLI_GO_ON : no_catalog();
+}
+
 static bool same_place(const char *a, const char *b)
 {
     struct stat about_a, about_b;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* imgsim verify: check the catalog and its files for damage. */
+/* imgsim verify: check the catalog and its files for damage, and repair it. */
 #include "common.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char cli_help_verify[] =
     "imgsim verify             a line per problem; exit status 4 if there is any\n"
     "imgsim verify --json\n"
+    "imgsim verify --repair    puts right what can be, drops what cannot, says so\n"
     "\n"
-    "Checks the database, the feature matrices, the indexes, and that they agree.\n"
-    "It changes nothing.\n";
+    "Checks the database, the feature matrices, the indexes and the projectors, and\n"
+    "that they agree. Without --repair it changes nothing. What a repair drops is\n"
+    "computed again by the next scan; a database that has to be built anew is kept\n"
+    "as catalog.db.damaged.\n";
 
 struct problems {
     json_t *json; /* NULL: lines */
@@ -33,55 +35,23 @@ static void on_problem(const char *problem, void *user_data)
     }
 }
 
-/* Every stored index, with its checksums. */
-static void verify_indexes(const imgsim_catalog *catalog, struct problems *problems)
-{
-    char folder[8192], path[9216], problem[10240];
-    struct dirent *entry;
-    DIR *directory;
-
-    snprintf(folder, sizeof(folder), "%s/indexes", imgsim_catalog_get_path(catalog));
-    directory = opendir(folder);
-    if (directory == NULL)
-        return; /* there are none */
-    while ((entry = readdir(directory)) != NULL) {
-        const size_t length = strlen(entry->d_name);
-        imgsim_index *index = NULL;
-
-        if (length < 5 || strcmp(entry->d_name + length - 4, ".ims") != 0)
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (imgsim_index_open(path, 1, &index) != IMGSIM_OK) {
-            snprintf(
-                problem, sizeof(problem), "indexes/%s: %s; 'imgsim index' builds it anew",
-                entry->d_name, imgsim_last_error());
-            on_problem(problem, problems);
-        }
-        imgsim_index_free(index);
-    }
-    closedir(directory);
-}
-
-int cmd_verify(struct cli *cli, int argc, char **argv)
+static int verify(const struct cli *cli)
 {
     struct problems problems = {NULL, 0};
     imgsim_catalog *catalog = NULL;
-    imgsim_status verified;
-    int status = cli_parse(cli, argc, argv, NULL, 0);
+    imgsim_status verified, derived;
+    int status = cli_open_catalog(cli, NULL, CLI_READ, &catalog);
 
-    if (status == CLI_GO_ON && cli->operand_count > 0)
-        status = cli_usage(cli, "verify takes no '%s'; -c names the catalog", cli->operands[0]);
-    if (status == CLI_GO_ON)
-        status = cli_open_catalog(cli, NULL, CLI_READ, &catalog);
     if (status != CLI_GO_ON)
         return status;
-
     if (cli->json)
         problems.json = json_array();
     verified = imgsim_catalog_verify(catalog, on_problem, &problems);
-    verify_indexes(catalog, &problems);
+    derived = imgsim_derive_verify(catalog, on_problem, &problems);
     imgsim_catalog_free(catalog);
 
+    if (verified == IMGSIM_OK || verified == IMGSIM_ERROR_CORRUPT)
+        verified = derived != IMGSIM_OK ? derived : verified;
     if (verified != IMGSIM_OK && verified != IMGSIM_ERROR_CORRUPT) {
         json_decref(problems.json);
         return cli_failed(verified, CLI_ABOUT_CATALOG);
@@ -97,6 +67,68 @@ int cmd_verify(struct cli *cli, int argc, char **argv)
     if (status == CLI_DONE)
         cli_note(cli, "no problem found");
     else
-        cli_note(cli, "the catalog is damaged; scan into a new one with 'imgsim scan -c DIR PATH'");
+        cli_note(cli, "the catalog is damaged; 'imgsim verify --repair' repairs it");
     return status;
+}
+
+static int
+print_repair(const struct cli *cli, const imgsim_repair_report *report, json_t *lines, bool sound)
+{
+    int status = sound ? CLI_DONE : CLI_DAMAGED, printed;
+
+    if (!cli->json) {
+        if (sound && report->changes == 0)
+            cli_note(cli, "no problem found");
+        else if (sound)
+            cli_note(cli, "repaired; run 'imgsim scan' to compute what was dropped");
+        return status;
+    }
+    printed = cli_print_json(json_pack(
+        "{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:b}", "schema", "imgsim.repair/1", "sound",
+        sound, "changes", lines, "files_lost", (json_int_t)report->files_lost, "rows_dropped",
+        (json_int_t)report->rows_dropped, "features_dropped", (json_int_t)report->features_dropped,
+        "derived_dropped", (json_int_t)report->derived_dropped, "leftovers",
+        (json_int_t)report->leftovers, "rebuilt", report->rebuilt != 0));
+    return printed != CLI_DONE ? printed : status;
+}
+
+static int repair(const struct cli *cli)
+{
+    struct problems lines = {cli->json ? json_array() : NULL, 0};
+    imgsim_repair_report report = {.struct_size = sizeof(report)};
+    imgsim_repair_options options;
+    imgsim_status repaired;
+    char *folder = NULL;
+    int status = cli_find_catalog(cli, NULL, &folder);
+
+    if (status != CLI_GO_ON) {
+        json_decref(lines.json);
+        return status;
+    }
+    imgsim_repair_options_init(&options, sizeof(options));
+    options.callback = on_problem;
+    options.user_data = &lines;
+    repaired = imgsim_catalog_repair(folder, &options, &report);
+    free(folder);
+    if (repaired != IMGSIM_OK) {
+        status = cli_failed(repaired, CLI_ABOUT_OPENING);
+        if (repaired != IMGSIM_ERROR_CORRUPT || !cli->json) {
+            json_decref(lines.json);
+            return status;
+        }
+    }
+    return print_repair(cli, &report, lines.json, repaired == IMGSIM_OK);
+}
+
+int cmd_verify(struct cli *cli, int argc, char **argv)
+{
+    int32_t wants_repair = 0;
+    const struct cli_option table[] = {{"repair", 0, CLI_FLAG, &wants_repair, 0, 0, NULL}};
+    int status = cli_parse(cli, argc, argv, table, 1);
+
+    if (status == CLI_GO_ON && cli->operand_count > 0)
+        status = cli_usage(cli, "verify takes no '%s'; -c names the catalog", cli->operands[0]);
+    if (status != CLI_GO_ON)
+        return status;
+    return wants_repair ? repair(cli) : verify(cli);
 }

@@ -236,6 +236,8 @@ int cli_open_catalog(
     const char *near_path,
     enum cli_access access,
     imgsim_catalog **out_catalog);
+/* Only its folder, as named: for a catalog that cannot be opened. Release it with free(). */
+int cli_find_catalog(const struct cli *cli, const char *near_path, char **out_folder);
 /*
  * The folder a scan of `first_path` stores into. Returns CLI_GO_ON or an exit status; release
  * *out_folder with free().

@@ -139,6 +139,18 @@ IMGSIM_API imgsim_status imgsim_derive_index(
  */
 IMGSIM_API imgsim_status imgsim_derive_refresh(imgsim_catalog *catalog, size_t *out_changes);
 
+/**
+ * Check the stored indexes with all their checksums, and the projectors of the projections; reports each problem as a line. Stale
+ * indexes are no problem: they are noticed and not used.
+ *
+ * @param callback  gets one line per problem; NULL for none
+ * @return IMGSIM_OK (sound); IMGSIM_ERROR_CORRUPT (problems were found). Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_derive_verify(
+    const imgsim_catalog *catalog,
+    void (*callback)(const char *problem, void *user_data),
+    void *user_data);
+
 #ifdef __cplusplus
 }
 #endif

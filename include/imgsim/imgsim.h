@@ -15,6 +15,7 @@
 #include <imgsim/page.h>
 #include <imgsim/projector.h>
 #include <imgsim/query.h>
+#include <imgsim/repair.h>
 #include <imgsim/scan.h>
 
 #endif

@@ -77,6 +77,11 @@ done:
     return status;
 }
 
+imgsim_status ims_catalog_choose_folder(const char *path, char **out_folder, bool *out_exists)
+{
+    return choose_folder(path, false, out_folder, out_exists);
+}
+
 /* Make the folder and an empty database, unless another process was quicker. */
 static imgsim_status create_catalog(const imgsim_catalog *catalog)
 {

@@ -90,10 +90,15 @@ void ims_db_drain(const imgsim_catalog *catalog);
 /* Give it back; NULL is fine. */
 void ims_db_return(const imgsim_catalog *catalog, struct ims_db *db);
 
+/* The catalog's folder for what people name: itself, or the .imgsim in it; NOT_FOUND (catalog.c). */
+imgsim_status ims_catalog_choose_folder(const char *path, char **out_folder, bool *out_exists);
+
 /* ---- the folder (schema.c) ---- */
 
 /* Make an empty database; nothing of it is visible before it is whole. */
 imgsim_status ims_schema_create(const char *folder, const char *database);
+/* The same as a file of any name, synced; it must not be there. */
+imgsim_status ims_schema_fill(const char *path);
 /* That the file is a catalog of ours, by its first bytes, before SQLite touches it. */
 imgsim_status ims_schema_check_file(const char *database);
 /* That its version is one we know. */
@@ -417,6 +422,8 @@ void ims_store_close(struct ims_catalog_writer *writer, struct ims_store *store)
 /* After a commit: what was made is now named by the catalog, what it replaced can go. */
 void ims_store_committed(struct ims_catalog_writer *writer, struct ims_store *store);
 void ims_store_remove_files(const imgsim_catalog *catalog, const char *stem);
+/* Whether a name in features/ is that of a matrix file that no set of the handle's snapshot has. */
+bool ims_store_is_unnamed(const imgsim_catalog *catalog, const char *name);
 /* Remove matrix files that the catalog does not name: what a crash left behind. */
 void ims_store_sweep(struct ims_catalog_writer *writer);
 

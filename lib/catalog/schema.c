@@ -81,30 +81,36 @@ static imgsim_status fill_database(const char *path)
     return status;
 }
 
+imgsim_status ims_schema_fill(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    imgsim_status status;
+
+    if (fd < 0)
+        return ims_fail_errno(errno, "cannot create %s", path);
+    if ((status = fill_database(path)) == IMGSIM_OK && fsync(fd) != 0)
+        status = ims_fail_errno(errno, "cannot create %s", path);
+    close(fd);
+    return status;
+}
+
 imgsim_status ims_schema_create(const char *folder, const char *database)
 {
     char *path = ims_join_path(folder, "catalog.db.new");
     imgsim_status status = IMGSIM_OK;
-    int fd = -1;
 
     if (path == NULL)
         return ims_fail_memory(strlen(folder));
     unlink(path); /* of a creation that did not come to its end */
-    if ((fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0) {
-        status = ims_fail_errno(errno, "cannot create %s", path);
+    if ((status = ims_schema_fill(path)) != IMGSIM_OK)
         goto done;
-    }
-    if ((status = fill_database(path)) != IMGSIM_OK)
-        goto done;
-    if (fsync(fd) != 0 || rename(path, database) != 0) {
+    if (rename(path, database) != 0) {
         status = ims_fail_errno(errno, "cannot create %s", database);
         goto done;
     }
     status = ims_fsync_folder(folder);
 
 done:
-    if (fd >= 0)
-        close(fd);
     if (status != IMGSIM_OK)
         unlink(path);
     ims_free(path);

@@ -274,6 +274,18 @@ static bool stem_of(const char *name, char stem[96])
     return false;
 }
 
+bool ims_store_is_unnamed(const imgsim_catalog *catalog, const char *name)
+{
+    char stem[96];
+
+    if (!stem_of(name, stem))
+        return false;
+    for (size_t i = 0; i < catalog->snapshot.set_count; i++)
+        if (strcmp(catalog->snapshot.sets[i].set.stem, stem) == 0)
+            return false;
+    return true;
+}
+
 void ims_store_sweep(struct ims_catalog_writer *writer)
 {
     char *folder = ims_catalog_inner_path(writer->catalog, "features");

@@ -94,4 +94,8 @@ imgsim_status ims_index_open_fresh(
     int32_t metric,
     imgsim_index **out_index);
 
+/* Whether indexes/FILE is a fresh index, or none of ours to judge (refresh.c). */
+imgsim_status
+ims_index_may_stay(const imgsim_catalog *catalog, const char *file, const char *path, bool *out);
+
 #endif

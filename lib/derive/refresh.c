@@ -210,6 +210,18 @@ static imgsim_status may_stay(
     return status;
 }
 
+imgsim_status
+ims_index_may_stay(const imgsim_catalog *catalog, const char *file, const char *path, bool *out)
+{
+    char feature[IMS_FEATURE_NAME_SIZE];
+    int32_t metric;
+
+    *out = true; /* whoever named it so */
+    if (!parse_name(file, feature, &metric))
+        return IMGSIM_OK;
+    return may_stay(catalog, feature, metric, path, out);
+}
+
 static imgsim_status refresh_index(const imgsim_catalog *catalog, const char *file, size_t *changes)
 {
     char feature[IMS_FEATURE_NAME_SIZE];

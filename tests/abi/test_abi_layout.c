@@ -263,6 +263,21 @@ int main(void)
     OFFSET(imgsim_scan_options, thumb_side, 116);
     CHECK_EQUAL(sizeof(imgsim_scan_options), 120);
 
+    OFFSET(imgsim_repair_options, struct_size, 0);
+    OFFSET(imgsim_repair_options, callback, 8);
+    OFFSET(imgsim_repair_options, user_data, 16);
+    CHECK_EQUAL(sizeof(imgsim_repair_options), 24);
+
+    OFFSET(imgsim_repair_report, struct_size, 0);
+    OFFSET(imgsim_repair_report, changes, 8);
+    OFFSET(imgsim_repair_report, files_lost, 16);
+    OFFSET(imgsim_repair_report, rows_dropped, 24);
+    OFFSET(imgsim_repair_report, features_dropped, 32);
+    OFFSET(imgsim_repair_report, derived_dropped, 40);
+    OFFSET(imgsim_repair_report, leftovers, 48);
+    OFFSET(imgsim_repair_report, rebuilt, 56);
+    CHECK_EQUAL(sizeof(imgsim_repair_report), 64);
+
     OFFSET(imgsim_scan_report, struct_size, 0);
     OFFSET(imgsim_scan_report, seen, 8);
     OFFSET(imgsim_scan_report, unchanged, 16);

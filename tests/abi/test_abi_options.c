@@ -35,6 +35,8 @@ static const struct {
      sizeof(imgsim_projector_options)},
     {"query", (init_function)(void (*)(void))imgsim_query_options_init,
      sizeof(imgsim_query_options)},
+    {"repair", (init_function)(void (*)(void))imgsim_repair_options_init,
+     sizeof(imgsim_repair_options)},
     {"scan", (init_function)(void (*)(void))imgsim_scan_options_init, sizeof(imgsim_scan_options)},
     {"search", (init_function)(void (*)(void))imgsim_search_options_init,
      sizeof(imgsim_search_options)},

@@ -75,6 +75,9 @@ static void options_have_a_size(void)
         imgsim_query_options, imgsim_query_options_init,
         imgsim_query_new(bed.catalog, options, &query));
     CHECK_OPTIONS(
+        imgsim_repair_options, imgsim_repair_options_init,
+        imgsim_catalog_repair(bed.catalog_path, options, NULL));
+    CHECK_OPTIONS(
         imgsim_scan_options, imgsim_scan_options_init,
         imgsim_scan(bed.catalog, paths, 1, options, NULL));
     CHECK_OPTIONS(
@@ -223,6 +226,10 @@ static void scans_and_derived(void)
         bed.catalog, NULL, &dimension, 0, &column[0], &column[1], &column[2], &column[3]));
     REFUSED(imgsim_derive_study(
         bed.catalog, NULL, &dimension, 1, &column[0], &column[1], &column[2], NULL));
+    REFUSED(imgsim_derive_verify(NULL, NULL, NULL));
+    REFUSED(imgsim_catalog_repair(NULL, NULL, NULL));
+    REFUSED(imgsim_catalog_repair("", NULL, NULL));
+    REFUSED(imgsim_catalog_repair(bed.catalog_path, NULL, &(imgsim_repair_report){0}));
     CHECK(imgsim_derive_index(bed.catalog, "none", NULL, &index) == IMGSIM_ERROR_NOT_FOUND);
     CHECK(index == NULL);
 }

@@ -294,6 +294,24 @@ def verify_finds_damage(place):
     place.run("verify", *in_photos).exits(4).prints("own")
     place.run("search", "0", "--by", "own", "--exact", *in_photos).exits(4).says("own")
 
+    report = place.run("verify", "--repair", "--json", *in_photos).exits(0).json("imgsim.repair/1")
+    check(report["sound"] and report["features_dropped"] == 1 and report["changes"], str(report))
+    place.run("verify", *in_photos).exits(0)
+    place.run("verify", "--repair", *in_photos).exits(0).says("no problem")
+    with open(os.path.join(folder, "catalog.db"), "r+b") as file:
+        file.write(b"\xa5" * 4096)
+    place.run("verify", *in_photos).exits(4)
+    place.run("verify", "--repair", *in_photos).exits(0).prints("catalog.db.damaged")
+    place.run("verify", *in_photos).exits(0)
+    status = place.run("status", "--json", *in_photos).json("imgsim.status/1")
+    check(status["images"] == 12 and status["features"]["color"]["images"] == 12, str(status))
+    place.run("verify", "--repair", "-c", "nowhere").exits(3)
+    os.makedirs(place.path("foreign"))
+    gallery.write(place.path("foreign", "catalog.db"), b"not ours" * 100)
+    place.run("verify", "--repair", "-c", "foreign").exits(4).says("not a catalog")
+    with open(place.path("foreign", "catalog.db"), "rb") as file:
+        check(file.read() == b"not ours" * 100, "a file of somebody else's was changed")
+
 
 @case
 def examples(place):

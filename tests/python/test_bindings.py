@@ -15,6 +15,7 @@ STRUCTS = {
     "imgsim_progress": native.Progress, "imgsim_host_extractor": native.HostExtractor,
     "imgsim_file_info": native.FileInfo, "imgsim_feature_info": native.FeatureInfo,
     "imgsim_feature_definition": native.FeatureDefinition, "imgsim_scan_report": native.ScanReport,
+    "imgsim_repair_report": native.RepairReport,
     "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct,
 }
 STRUCTS.update({"imgsim_%s_options" % name: struct for name, struct in native.OPTIONS.items()})

@@ -175,6 +175,24 @@ class OwnFeatures(unittest.TestCase):
         self.catalog = imgsim.Catalog(os.path.join(self.holder.name, "own"), create=True)
         self.addCleanup(self.catalog.close)
 
+    def test_a_damaged_matrix_is_repaired(self):
+        self.catalog.scan(self.folder)
+        folder = self.catalog.path
+        path = os.path.join(folder, "features", "hash.npy")
+        self.catalog.close()
+        os.truncate(path, os.path.getsize(path) - 8)
+        with imgsim.Catalog(folder) as catalog:
+            self.assertTrue(any("hash" in problem for problem in catalog.verify()))
+        lines, report = imgsim.Catalog.repair(folder)
+        self.assertEqual((report["rows_dropped"], report["features_dropped"], report["rebuilt"]), (1, 0, 0))
+        self.assertEqual(report["changes"], len(lines))
+        with imgsim.Catalog(folder) as catalog:
+            self.assertEqual(catalog.verify(), [])
+            self.assertEqual(catalog.scan([self.folder])["refreshed"], 1)
+        self.assertEqual(imgsim.Catalog.repair(folder)[0], [])
+        with self.assertRaises(imgsim.Error):
+            imgsim.Catalog.repair(self.folder + "-not-there")
+
     def test_own_extractor_pca_index_and_cascade(self):
         def thumbnail(arrays):
             return [a[::a.shape[0] // 8, ::a.shape[1] // 8][:8, :8].reshape(-1).astype(np.float32) for a in arrays]

@@ -441,15 +441,27 @@ class Catalog:
         library.imgsim_catalog_export_csv(self._handle, text(path))
 
     def verify(self):
-        """Problems found in the catalog and its matrices, one text each; empty when sound."""
+        """Problems found in the catalog, its matrices, indexes and projectors, one text each; empty when sound."""
         problems = []
         callback = native.VerifyCallback(lambda problem, _data: problems.append(problem.decode("utf-8", "replace")))
-        try:
-            library.imgsim_catalog_verify(self._handle, callback, None)
-        except native.Error:
-            if not problems:
-                raise
+        for check in (library.imgsim_catalog_verify, library.imgsim_derive_verify):
+            before = len(problems)
+            try:
+                check(self._handle, callback, None)
+            except native.Error:
+                if len(problems) == before:
+                    raise
         return problems
+
+    @staticmethod
+    def repair(path):
+        """Repair the catalog at `path`: (lines that say what was done, the report as a dict). Open it afterwards."""
+        lines = []
+        report = native.RepairReport(struct_size=ctypes.sizeof(native.RepairReport))
+        callback = native.VerifyCallback(lambda line, _data: lines.append(line.decode("utf-8", "replace")))
+        settings = options("repair", callback=callback)
+        library.imgsim_catalog_repair(text(path), byref(settings), byref(report))
+        return lines, {name: getattr(report, name) for name, _type in report._fields_ if name != "struct_size"}
 
 
 def matches(pattern, path, folder=False):

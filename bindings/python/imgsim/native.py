@@ -118,6 +118,17 @@ class ScanReport(Structure):
     ]
 
 
+class RepairOptions(Structure):
+    _fields_ = [("struct_size", c_size_t), ("callback", VerifyCallback), ("user_data", c_void_p)]
+
+
+class RepairReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("changes", c_uint64), ("files_lost", c_uint64), ("rows_dropped", c_uint64),
+        ("features_dropped", c_uint64), ("derived_dropped", c_uint64), ("leftovers", c_uint64), ("rebuilt", c_uint64),
+    ]
+
+
 class ProjectorOptions(Structure):
     _fields_ = [("struct_size", c_size_t), ("whiten", c_double), ("normalize", c_int32), ("threads", c_uint32)]
 
@@ -223,6 +234,8 @@ OPTIONS = {
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
     "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
     "page": PageOptions,
+    "scan": ScanOptions, "repair": RepairOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
+    "index": IndexOptions, "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -358,6 +371,8 @@ PROTOTYPES = {
     "imgsim_derive_refresh": (Status, [Handle, POINTER(c_size_t)]),
     "imgsim_derive_study": (
         Status, [Handle, POINTER(StudyOptions), POINTER(c_uint32), c_size_t] + 4 * [POINTER(c_double)]),
+    "imgsim_derive_verify": (Status, [Handle, VerifyCallback, c_void_p]),
+    "imgsim_catalog_repair": (Status, [c_char_p, POINTER(RepairOptions), POINTER(RepairReport)]),
     # index.h
     "imgsim_index_new": (Status, [POINTER(IndexOptions), _Out]),
     "imgsim_index_free": (None, [Handle]),
