@@ -127,13 +127,43 @@ static bool sparse_row_sound(const struct mending *mending, uint64_t id)
     return true;
 }
 
+/* Rows of bytes are thumbnails: JPEG files from their first marker to their last. */
+static bool bytes_row_sound(const struct mending *mending, uint64_t id)
+{
+    const struct ims_feature_set *set = &mending->store->set;
+    const uint64_t *offsets =
+        (const uint64_t *)(const void *)(mending->maps[IMS_SPARSE_OFFSETS].data + IMS_NPY_DATA);
+    const uint32_t *lengths =
+        (const uint32_t *)(const void *)(mending->maps[IMS_SPARSE_LENGTHS].data + IMS_NPY_DATA);
+    const uint8_t *bytes = mending->maps[IMS_BYTES_DATA].data + IMS_NPY_DATA;
+    uint64_t entries =
+        set->entries < mending->rows[IMS_BYTES_DATA] ? set->entries : mending->rows[IMS_BYTES_DATA];
+
+    if (id >= mending->rows[IMS_SPARSE_OFFSETS] || id >= mending->rows[IMS_SPARSE_LENGTHS] ||
+        lengths[id] < 4 || lengths[id] > set->dimension || offsets[id] > entries ||
+        lengths[id] > entries - offsets[id])
+        return false;
+    bytes += offsets[id];
+    return bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[lengths[id] - 2] == 0xff &&
+           bytes[lengths[id] - 1] == 0xd9;
+}
+
+static bool row_sound(const struct mending *mending, uint64_t id)
+{
+    switch (mending->store->set.row_type) {
+    case IMGSIM_ROW_UINT32:
+        return sparse_row_sound(mending, id);
+    case IMGSIM_ROW_BYTES:
+        return bytes_row_sound(mending, id);
+    default:
+        return dense_row_sound(mending, id);
+    }
+}
+
 static void drop_damaged_rows(struct mending *mending)
 {
-    bool sparse = mending->store->set.row_type == IMGSIM_ROW_UINT32;
-
     for (uint64_t id = 0; id < mending->writer->next_id; id++)
-        if (ims_bit_table_test(&mending->store->present, (int64_t)id) &&
-            !(sparse ? sparse_row_sound(mending, id) : dense_row_sound(mending, id)))
+        if (ims_bit_table_test(&mending->store->present, (int64_t)id) && !row_sound(mending, id))
             drop_row(mending, (int64_t)id);
 }
 

@@ -154,9 +154,10 @@ static void damaged_rows_are_dropped(void)
     overwrite(inner("features/embedding.npy"), PAGE + 7 * (off_t)sizeof(expected[0]), 0xff, 8);
     overwrite(inner("features/color.counts.npy"), PAGE, 0, 4);
     overwrite(inner("features/color.offsets.npy"), PAGE + 8 * 5, 0x7f, 8);
+    overwrite(inner("features/thumbnail.bytes.npy"), PAGE, 0, 2);
     CHECK(!is_sound());
     CHECK_OK(try_repair());
-    CHECK_EQUAL(report.rows_dropped, 3);
+    CHECK_EQUAL(report.rows_dropped, 4);
     CHECK_EQUAL(report.features_dropped, 0);
     CHECK_EQUAL(report.files_lost, 0);
     check_whole();
