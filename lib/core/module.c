@@ -37,6 +37,10 @@ static bool own_folder(char *folder, size_t size)
     return true;
 }
 
+static const char *const places[] = {"", "imgsim/", "../" IMS_LIBRARY_FOLDER "/imgsim/"};
+
+#define PLACE_COUNT (sizeof(places) / sizeof(places[0]))
+
 /*
  * Open one place. Of several failures the words are kept that tell most: of a file that is there
  * but does not load, or that lacks another library; else those of the first place.
@@ -54,7 +58,6 @@ static void *try_open(const char *path, char *why, size_t why_size)
 
 static void *open_somewhere(const struct ims_module *module, char *why, size_t why_size)
 {
-    static const char *const places[] = {"", "imgsim/", "../" IMS_LIBRARY_FOLDER "/imgsim/"};
     const char *chosen = secure_getenv(module->variable);
     char folder[3072], path[4096];
     void *library = NULL;
@@ -62,12 +65,14 @@ static void *open_somewhere(const struct ims_module *module, char *why, size_t w
     if (chosen != NULL && *chosen != '\0')
         return try_open(chosen, why, why_size);
     if (own_folder(folder, sizeof(folder)))
-        for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && library == NULL; i++) {
+        for (size_t i = 0; i < PLACE_COUNT && library == NULL; i++) {
             snprintf(path, sizeof(path), "%s%s%s", folder, places[i], module->file);
             library = try_open(path, why, why_size);
         }
     return library != NULL ? library : try_open(module->file, why, why_size);
 }
+
+static void (*before_opening)(void);
 
 static const void *open_table(const struct ims_module *module, char *why, size_t why_size)
 {
@@ -96,9 +101,34 @@ const void *ims_module_open(struct ims_module *module, char *why, size_t why_siz
 
     *why = '\0';
     pthread_mutex_lock(&module->lock);
+    if (module->functions == NULL && before_opening != NULL)
+        before_opening();
     if (module->functions == NULL)
         module->functions = open_table(module, why, why_size);
     functions = module->functions;
     pthread_mutex_unlock(&module->lock);
     return functions;
+}
+
+bool ims_module_find_program(const char *file, const char *variable, char *path, size_t size)
+{
+    const char *chosen = secure_getenv(variable);
+    char folder[3072];
+
+    if (chosen != NULL && *chosen != '\0')
+        return snprintf(path, size, "%s", chosen) < (int)size && access(path, X_OK) == 0;
+    snprintf(path, size, "%s", file);
+    if (!own_folder(folder, sizeof(folder)))
+        return false;
+    for (size_t i = 0; i < PLACE_COUNT; i++)
+        if (snprintf(path, size, "%s%s%s", folder, places[i], file) < (int)size &&
+            access(path, X_OK) == 0)
+            return true;
+    snprintf(path, size, "%s%s", folder, file);
+    return false;
+}
+
+void ims_module_before_opening(void (*callback)(void))
+{
+    before_opening = callback;
 }

@@ -7,6 +7,7 @@
 #define IMS_CORE_MODULE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,5 +31,18 @@ struct ims_module {
  * programs, and by the loader's own rules. A module that was missing is looked for again next time.
  */
 const void *ims_module_open(struct ims_module *module, char *why, size_t why_size);
+
+/*
+ * Path of a program of ours that is installed beside the modules: the one that the environment
+ * names, or else where modules are looked for. False, with where it should have been, when it is
+ * not there.
+ */
+bool ims_module_find_program(const char *file, const char *variable, char *path, size_t size);
+
+/*
+ * For a process that cannot open modules any more: called, under the module's lock, before one is
+ * opened. Set it while there is one thread; NULL for nothing.
+ */
+void ims_module_before_opening(void (*callback)(void));
 
 #endif
