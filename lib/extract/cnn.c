@@ -362,3 +362,32 @@ ims_extractor_new_cnn_spec(const char *spec, const char *fingerprint, imgsim_ext
     *out = extractor;
     return IMGSIM_OK;
 }
+
+static const struct ims_extractor_kind cnn_input_kind = {.name = "cnn", .prepare = prepare};
+
+imgsim_status ims_extractor_new_cnn_input(const char *spec, imgsim_extractor **out)
+{
+    imgsim_cnn_options options = defaults;
+    struct cnn *cnn = NULL;
+    char arch[64] = "";
+    imgsim_status status;
+
+    *out = NULL;
+    if ((status = read_spec(spec, &options, arch, sizeof(arch))) != IMGSIM_OK)
+        return status;
+    if ((cnn = ims_calloc(1, sizeof(*cnn))) == NULL)
+        return ims_fail_memory(sizeof(*cnn));
+    cnn->model.input_size = options.input_size;
+    cnn->preprocess = options.preprocess;
+    status = ims_extractor_init(
+        &cnn->base, &cnn_input_kind, "embedding", IMGSIM_ROW_FLOAT32, 1, IMGSIM_METRIC_COSINE, spec,
+        NULL);
+    if (status != IMGSIM_OK) {
+        ims_free(cnn->base.spec);
+        ims_free(cnn);
+        return status;
+    }
+    cnn->base.input_size = (size_t)options.input_size * options.input_size * 3;
+    *out = &cnn->base;
+    return IMGSIM_OK;
+}

@@ -273,6 +273,13 @@ imgsim_status imgsim_extractor_new_spec(const char *spec, imgsim_extractor **out
         "extractor \"%s\" is of an unknown kind, known are color and hash", spec);
 }
 
+imgsim_status ims_extractor_new_remote(const char *spec, imgsim_extractor **out)
+{
+    if (strncmp(spec, "cnn:", 4) == 0)
+        return ims_extractor_new_cnn_input(spec, out);
+    return imgsim_extractor_new_spec(spec, out);
+}
+
 /* ---- running ---- */
 
 /* A network: prepare each image, run them batch by batch. */

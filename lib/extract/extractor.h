@@ -76,4 +76,12 @@ int ims_torch_available(void);
 imgsim_status
 ims_extractor_new_cnn_spec(const char *spec, const char *fingerprint, imgsim_extractor **out);
 
+/*
+ * Make an extractor for another process that decodes: complete where an image gives the row, only `prepare` where a network does
+ * (the model is not opened). UNSUPPORTED for the host's own.
+ */
+imgsim_status ims_extractor_new_remote(const char *spec, imgsim_extractor **out);
+/* The part of it that is a network's. */
+imgsim_status ims_extractor_new_cnn_input(const char *spec, imgsim_extractor **out);
+
 #endif
