@@ -24,6 +24,7 @@ const char cli_help_scan[] =
     "Decoding:  --min-side N     JPEGs may be reduced to this shorter side (256)\n"
     "           --full           they may not\n"
     "           --max-pixels N   refuse larger pictures\n"
+    "Workers:   --isolation workers|auto|none  --file-timeout S  --worker-memory MB\n"
     "Pictures:  --thumb-side N   longer side of the thumbnails (128)   --no-thumbs\n"
     "Files:     --include '*.jpg'  --exclude 'cache/'  --min-bytes N\n"
     "           --one-file-system  --hidden  --follow-links (to folders)  --recheck\n"
@@ -44,6 +45,9 @@ struct scan_settings {
     uint64_t min_bytes;
     struct cli_list include, exclude;
     int32_t full, hidden, follow_links, one_file_system, recheck, replace, strict, no_thumbs;
+    int32_t isolation;
+    double file_timeout;
+    uint32_t worker_memory;
 };
 
 /* The extractors of one scan. */
@@ -68,6 +72,11 @@ static int read_settings(struct cli *cli, int argc, char **argv, struct scan_set
         {"dhash", IMGSIM_HASH_DHASH},
         {"ahash", IMGSIM_HASH_AHASH},
         {NULL, 0}};
+    static const struct cli_choice isolations[] = {
+        {"workers", IMGSIM_ISOLATION_WORKERS},
+        {"auto", IMGSIM_ISOLATION_AUTO},
+        {"none", IMGSIM_ISOLATION_NONE},
+        {NULL, 0}};
     struct cli_model_options *model = &settings->model;
     const struct cli_option options[] = {
         {"architecture", 0, CLI_TEXT, &model->architecture, 0, 0, NULL},
@@ -88,6 +97,9 @@ static int read_settings(struct cli *cli, int argc, char **argv, struct scan_set
         {"thumb-side", 0, CLI_COUNT, &settings->thumb_side, 16, 512, NULL},
         {"no-thumbs", 0, CLI_FLAG, &settings->no_thumbs, 0, 0, NULL},
         {"max-pixels", 0, CLI_SIZE, &settings->max_pixels, 1, 1e15, NULL},
+        {"isolation", 0, CLI_CHOICE, &settings->isolation, 0, 0, isolations},
+        {"file-timeout", 0, CLI_REAL, &settings->file_timeout, 0.1, 86400, NULL},
+        {"worker-memory", 0, CLI_COUNT, &settings->worker_memory, 64, 1 << 24, NULL},
         {"hidden", 0, CLI_FLAG, &settings->hidden, 0, 0, NULL},
         {"follow-links", 0, CLI_FLAG, &settings->follow_links, 0, 0, NULL},
         {"include", 0, CLI_LIST, &settings->include, 0, 0, NULL},
@@ -295,9 +307,14 @@ static void print_summary(
         uint64_t count;
         const char *what;
     } parts[] = {
-        {report->added, "added"},         {report->unchanged, "unchanged"},
-        {report->refreshed, "refreshed"}, {report->moved, "moved"},
-        {report->skipped, "skipped"},     {report->failed, "failed"},
+        {report->added, "added"},
+        {report->unchanged, "unchanged"},
+        {report->refreshed, "refreshed"},
+        {report->moved, "moved"},
+        {report->skipped, "skipped"},
+        {report->failed - report->crashed - report->timed_out, "failed"},
+        {report->crashed, "crashed"},
+        {report->timed_out, "timed out"},
         {report->missing, "missing"},
     };
     char line[512] = "";
@@ -322,11 +339,12 @@ static int
 print_report(const imgsim_catalog *catalog, const imgsim_scan_report *report, bool complete)
 {
     json_t *root = json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "schema",
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "schema",
         "imgsim.scan/1", "complete", complete, "seen", (json_int_t)report->seen, "unchanged",
         (json_int_t)report->unchanged, "added", (json_int_t)report->added, "refreshed",
         (json_int_t)report->refreshed, "moved", (json_int_t)report->moved, "skipped",
-        (json_int_t)report->skipped, "failed", (json_int_t)report->failed, "missing",
+        (json_int_t)report->skipped, "failed", (json_int_t)report->failed, "crashed",
+        (json_int_t)report->crashed, "timed_out", (json_int_t)report->timed_out, "missing",
         (json_int_t)report->missing, "bytes", (json_int_t)report->bytes, "seconds", report->seconds,
         "images", (json_int_t)imgsim_catalog_get_image_count(catalog));
 
@@ -391,6 +409,9 @@ static int run_scan(
         options.thumb_side = 0;
     else if (settings->thumb_side > 0)
         options.thumb_side = settings->thumb_side;
+    options.isolation = settings->isolation;
+    options.file_timeout_ms = (uint32_t)(settings->file_timeout * 1000 + 0.5);
+    options.worker_memory = (uint64_t)settings->worker_memory << 20;
 
     status = imgsim_scan(
         catalog, (const char *const *)cli->operands, cli->operand_count, &options, &report);
@@ -415,7 +436,12 @@ static int run_scan(
 
 int cmd_scan(struct cli *cli, int argc, char **argv)
 {
-    struct scan_settings settings = {.hash_bits = 64, .min_side = 256};
+    struct scan_settings settings = {
+        .hash_bits = 64,
+        .min_side = 256,
+        .isolation = IMGSIM_ISOLATION_WORKERS,
+        .file_timeout = 30,
+        .worker_memory = 2048};
     imgsim_catalog_options options;
     imgsim_catalog *catalog = NULL;
     struct scan_set set = {{NULL}, 0};

@@ -13,6 +13,19 @@ extern "C" {
 /** See imgsim_scan_options.thumb_side. Since 0.1. */
 #define IMGSIM_THUMB_SIDE_AS_IS UINT32_MAX
 
+/** Where images are decoded during a scan. Since 0.1. */
+enum {
+    /** In the calling process, by threads of the library. A decoder that crashes takes the process with it. */
+    IMGSIM_ISOLATION_NONE = 0,
+    /**
+     * In worker processes, one per thread, that may do nothing but decode: a decoder that crashes, hangs, exits or eats memory costs the
+     * file it was working on. The scan fails where there can be none.
+     */
+    IMGSIM_ISOLATION_WORKERS = 1,
+    /** In worker processes if there can be any, which the log tells otherwise; else in the calling process. */
+    IMGSIM_ISOLATION_AUTO = 2
+};
+
 /** Settings of a scan; fill with imgsim_scan_options_init(). Since 0.1. */
 typedef struct imgsim_scan_options {
     /** Written by the init function. */
@@ -61,6 +74,19 @@ typedef struct imgsim_scan_options {
      * refused as other settings of any feature are. imgsim_features_get_bytes() reads them.
      */
     uint32_t thumb_side;
+    /**
+     * Where images are decoded: IMGSIM_ISOLATION_... Default NONE, so that no host gets child processes that it did not ask for. Workers
+     * are the program imgsim-worker (beside the library's modules, or $IMGSIM_WORKER), started with posix_spawn() and ended with
+     * the scan; a host's handler of SIGCHLD is called, and should not wait for children that it did not start.
+     */
+    int32_t isolation;
+    /**
+     * Processor time in milliseconds that one file may take in a worker, and four times as much by the clock; 100 or more. 0 means the
+     * default, 30000.
+     */
+    uint32_t file_timeout_ms;
+    /** Bytes that a worker may allocate, at least 2^26; contents of files come on top. 0 means the default, 2^31. */
+    uint64_t worker_memory;
 } imgsim_scan_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -104,6 +130,10 @@ typedef struct imgsim_scan_report {
     /** Bytes read. */
     uint64_t bytes;
     double seconds;
+    /** Of the failed ones: files that a worker did not survive. */
+    uint64_t crashed;
+    /** Of the failed ones: files that took too long in a worker. */
+    uint64_t timed_out;
 } imgsim_scan_report;
 
 /**
@@ -123,6 +153,7 @@ typedef struct imgsim_scan_report {
  * @param out_report  NULL, or filled also when the scan was cancelled
  *
  * @return IMGSIM_OK, also when single files failed; IMGSIM_ERROR_NOT_FOUND (a path);
+ *         IMGSIM_ERROR_UNSUPPORTED (IMGSIM_ISOLATION_WORKERS, and no worker can be started);
  *         IMGSIM_ERROR_BUSY (another scan writes to this catalog; the text says which process);
  *         IMGSIM_ERROR_CANCELLED; IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO;
  *         IMGSIM_ERROR_INVALID_ARGUMENT (two extractors of one name, a feature of this name with another

@@ -4,6 +4,7 @@
  * images.
  */
 #include "extract/extractor.h"
+#include "extract/thumb.h"
 
 #include "core/hash.h"
 #include "core/memory.h"
@@ -277,6 +278,8 @@ imgsim_status ims_extractor_new_remote(const char *spec, imgsim_extractor **out)
 {
     if (strncmp(spec, "cnn:", 4) == 0)
         return ims_extractor_new_cnn_input(spec, out);
+    if (ims_thumb_spec_side(spec) != 0)
+        return ims_extractor_new_thumb(ims_thumb_spec_side(spec), out);
     return imgsim_extractor_new_spec(spec, out);
 }
 

@@ -25,6 +25,9 @@
 /* Bytes of file contents, and of pixels by estimate, that may be in memory together; one larger file comes alone. */
 #define CONTENT_BYTES (64u << 20)
 #define PIXEL_BYTES (160u << 20)
+/* Files that are handed to a decoder together have at most so many bytes; a larger one comes alone. */
+#define BATCH_BYTES (64u << 10)
+#define BATCH_FILES_MAX 16
 /* Failed and skipped files that wait together with a group of images. */
 #define GROUP_ITEMS_MAX 65536
 /* How long the calling thread sleeps at most, so that it notices soon that it should stop. */
@@ -79,12 +82,13 @@ struct pipeline {
     enum network_state network;
     bool stop;
     struct ims_error error; /* first failure that ends the scan */
+    atomic_bool halt;       /* the same as stop, for decoders */
 
     /* The calling thread's; `running` is the network thread's while network is NETWORK_RUNNING. */
     struct group filling;
     struct group running;
     size_t group_images;
-    struct ims_file_buffer buffer;
+    struct ims_decoder *decoder; /* NULL until it is needed */
 
     pthread_t *threads;
     uint32_t thread_count;
@@ -122,6 +126,7 @@ static void fail(struct pipeline *pipeline, imgsim_status status)
     if (pipeline->error.status == IMGSIM_OK)
         ims_error_save(&pipeline->error, status);
     pipeline->stop = true;
+    atomic_store(&pipeline->halt, true);
     pthread_cond_broadcast(&pipeline->window_room);
     pthread_cond_broadcast(&pipeline->budget_room);
     pthread_cond_signal(&pipeline->results);
@@ -136,84 +141,149 @@ static void judge_entry(const struct ims_item *item, struct ims_prepared_file *o
     (void)ims_entry_judge(item->kind, item->error, &out->state, out->reason);
 }
 
-/* Decode what is in the buffer within the budget of pixels. */
-static imgsim_status decode(
-    struct pipeline *pipeline,
-    const struct ims_item *item,
-    const struct ims_file_buffer *buffer,
-    uint64_t needed,
-    struct ims_prepared_file *out)
-{
-    uint64_t pixels =
-        ims_sniff_memory(buffer->data, buffer->size, pipeline->settings->image.min_side);
-    imgsim_status status;
-    bool admitted;
+/* Items that one thread works on together, in order. */
+struct batch {
+    size_t first;
+    size_t count;
+    uint64_t bytes;
+    struct parcel *parcels[BATCH_FILES_MAX];
+    struct ims_job jobs[BATCH_FILES_MAX];
+    size_t job_count;
+    uint64_t pixels; /* bytes for decoding the largest */
+};
 
-    pthread_mutex_lock(&pipeline->mutex);
-    admitted = budget_enter(pipeline, &pipeline->pixels, pixels);
-    pthread_mutex_unlock(&pipeline->mutex);
-    if (!admitted)
-        return IMGSIM_OK;
-    status = ims_prepare_decode(pipeline->settings, item->path, buffer, needed, out);
-    budget_leave(pipeline, &pipeline->pixels, pixels);
-    return status;
-}
-
-/* Everything that is done to one file off the calling thread. */
-static imgsim_status work_on(
+/* Read an item's file and see whether it has to be decoded. */
+static imgsim_status read_item(
     struct pipeline *pipeline,
+    struct ims_decoder *decoder,
     const struct ims_item *item,
-    struct ims_file_buffer *buffer,
-    struct ims_prepared_file *out)
+    struct ims_prepared_file *out,
+    struct batch *batch)
 {
+    struct ims_file_buffer *buffer;
     struct ims_verdict verdict;
     imgsim_status status;
-    bool admitted;
+    uint64_t pixels;
 
     judge_entry(item, out);
     if (out->state != IMGSIM_FILE_OK)
         return IMGSIM_OK;
-    pthread_mutex_lock(&pipeline->mutex);
-    admitted = budget_enter(pipeline, &pipeline->content, item->bytes);
-    pthread_mutex_unlock(&pipeline->mutex);
-    if (!admitted)
-        return IMGSIM_OK;
-
+    buffer = ims_decoder_buffer(decoder, batch->job_count);
     status = ims_prepare_read(pipeline->settings, item->path, buffer, out);
     atomic_fetch_add_explicit(
         &pipeline->options->meter->bytes, out->bytes_read, memory_order_relaxed);
-    if (status == IMGSIM_OK && out->state == IMGSIM_FILE_OK) {
-        ims_store_judge(pipeline->options->store, item, out, &verdict);
-        if (verdict.needed != 0)
-            status = decode(pipeline, item, buffer, verdict.needed, out);
-    }
-    budget_leave(pipeline, &pipeline->content, item->bytes);
+    if (status != IMGSIM_OK || out->state != IMGSIM_FILE_OK)
+        return status;
+    ims_store_judge(pipeline->options->store, item, out, &verdict);
+    if (verdict.needed == 0)
+        return IMGSIM_OK;
+    batch->jobs[batch->job_count++] = (struct ims_job){item->path, buffer, verdict.needed, out};
+    pixels = ims_sniff_memory(buffer->data, buffer->size, pipeline->settings->image.min_side);
+    if (batch->pixels < pixels)
+        batch->pixels = pixels;
+    return IMGSIM_OK;
+}
+
+/* Decode what was read within the budget of pixels. */
+static imgsim_status
+decode(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *batch)
+{
+    imgsim_status status;
+    bool admitted;
+
+    if (batch->job_count == 0)
+        return IMGSIM_OK;
+    pthread_mutex_lock(&pipeline->mutex);
+    admitted = budget_enter(pipeline, &pipeline->pixels, batch->pixels);
+    pthread_mutex_unlock(&pipeline->mutex);
+    if (!admitted)
+        return IMGSIM_OK;
+    status = ims_decoder_run(decoder, batch->jobs, batch->job_count);
+    budget_leave(pipeline, &pipeline->pixels, batch->pixels);
     return status;
 }
 
-/* Take the next item once it is within the window; SIZE_MAX when there is none. */
-static size_t take_item(struct pipeline *pipeline)
+/* Everything that is done to files off the calling thread. */
+static imgsim_status
+work_on(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *batch)
 {
-    size_t item = SIZE_MAX;
+    imgsim_status status = IMGSIM_OK;
+    bool admitted;
 
     pthread_mutex_lock(&pipeline->mutex);
-    while (!pipeline->stop && pipeline->next < pipeline->plan->item_count &&
-           pipeline->next >= pipeline->taken + pipeline->window)
-        pthread_cond_wait(&pipeline->window_room, &pipeline->mutex);
-    if (!pipeline->stop && pipeline->next < pipeline->plan->item_count)
-        item = pipeline->next++;
+    admitted = budget_enter(pipeline, &pipeline->content, batch->bytes);
     pthread_mutex_unlock(&pipeline->mutex);
-    return item;
+    if (!admitted)
+        return IMGSIM_OK;
+    for (size_t i = 0; i < batch->count && status == IMGSIM_OK; i++)
+        status = read_item(
+            pipeline, decoder, &pipeline->plan->items[batch->first + i],
+            &batch->parcels[i]->prepared, batch);
+    if (status == IMGSIM_OK)
+        status = decode(pipeline, decoder, batch);
+    budget_leave(pipeline, &pipeline->content, batch->bytes);
+    return status;
 }
 
-static void deliver(struct pipeline *pipeline, struct parcel *parcel)
+/* Bytes of an item's file, if it is one. */
+static uint64_t item_bytes(const struct pipeline *pipeline, size_t item)
 {
-    struct slot *slot = &pipeline->slots[parcel->item % pipeline->window];
+    const struct ims_item *it = &pipeline->plan->items[item];
 
+    return it->kind == IMS_ENTRY_FILE ? it->bytes : 0;
+}
+
+/* How many items a thread may take together without leaving others idle. With the mutex held. */
+static size_t batch_limit(const struct pipeline *pipeline, size_t decoder_limit)
+{
+    size_t threads = pipeline->options->threads, limit = decoder_limit;
+    size_t left = pipeline->plan->item_count - pipeline->next;
+
+    if (limit > BATCH_FILES_MAX)
+        limit = BATCH_FILES_MAX;
+    if (limit > pipeline->window / (2 * threads))
+        limit = pipeline->window / (2 * threads);
+    if (limit > left / (2 * threads))
+        limit = left / (2 * threads);
+    return limit > 1 ? limit : 1;
+}
+
+/* Take the next items once they are within the window; false when there are none. */
+static bool take_items(struct pipeline *pipeline, size_t decoder_limit, struct batch *batch)
+{
+    size_t end = pipeline->plan->item_count, limit;
+
+    *batch = (struct batch){0};
     pthread_mutex_lock(&pipeline->mutex);
-    slot->parcel = parcel;
-    slot->ready = true;
-    if (parcel->item == pipeline->taken)
+    while (!pipeline->stop && pipeline->next < end &&
+           pipeline->next >= pipeline->taken + pipeline->window)
+        pthread_cond_wait(&pipeline->window_room, &pipeline->mutex);
+    if (pipeline->stop)
+        end = 0;
+    if (end > pipeline->taken + pipeline->window)
+        end = pipeline->taken + pipeline->window;
+    limit = batch_limit(pipeline, decoder_limit);
+    batch->first = pipeline->next;
+    while (pipeline->next < end && batch->count < limit) {
+        uint64_t bytes = item_bytes(pipeline, pipeline->next);
+
+        if (batch->count > 0 && batch->bytes + bytes > BATCH_BYTES)
+            break;
+        batch->bytes += bytes;
+        batch->count++;
+        pipeline->next++;
+    }
+    pthread_mutex_unlock(&pipeline->mutex);
+    return batch->count > 0;
+}
+
+static void deliver(struct pipeline *pipeline, const struct batch *batch)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    for (size_t i = 0; i < batch->count; i++)
+        pipeline->slots[(batch->first + i) % pipeline->window] =
+            (struct slot){.parcel = batch->parcels[i], .ready = true};
+    if (batch->first == pipeline->taken)
         pthread_cond_signal(&pipeline->results);
     pthread_mutex_unlock(&pipeline->mutex);
 }
@@ -225,30 +295,36 @@ static void free_parcel(struct parcel *parcel)
     ims_free(parcel);
 }
 
+static imgsim_status make_parcels(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if ((batch->parcels[i] = ims_calloc(1, sizeof(struct parcel))) == NULL)
+            return ims_fail_memory(sizeof(struct parcel));
+        batch->parcels[i]->item = batch->first + i;
+    }
+    return IMGSIM_OK;
+}
+
 static void *decoding_thread(void *context)
 {
     struct pipeline *pipeline = context;
-    struct ims_file_buffer buffer = {0};
-    size_t item;
+    struct ims_decoder *decoder = NULL;
+    struct batch batch;
+    imgsim_status status = ims_decoder_new(
+        pipeline->settings, pipeline->options->isolation, &pipeline->halt, &decoder);
 
-    while ((item = take_item(pipeline)) != SIZE_MAX) {
-        struct parcel *parcel = ims_calloc(1, sizeof(*parcel));
-        imgsim_status status;
-
-        if (parcel == NULL) {
-            fail(pipeline, ims_fail_memory(sizeof(*parcel)));
-            break;
+    while (status == IMGSIM_OK && take_items(pipeline, ims_decoder_batch_size(decoder), &batch)) {
+        if ((status = make_parcels(&batch)) == IMGSIM_OK &&
+            (status = work_on(pipeline, decoder, &batch)) == IMGSIM_OK) {
+            deliver(pipeline, &batch);
+            continue;
         }
-        parcel->item = item;
-        status = work_on(pipeline, &pipeline->plan->items[item], &buffer, &parcel->prepared);
-        if (status != IMGSIM_OK) {
-            free_parcel(parcel);
-            fail(pipeline, status);
-            break;
-        }
-        deliver(pipeline, parcel);
+        for (size_t i = 0; i < batch.count; i++)
+            free_parcel(batch.parcels[i]);
     }
-    ims_free(buffer.data);
+    if (status != IMGSIM_OK)
+        fail(pipeline, status);
+    ims_decoder_free(decoder);
     return NULL;
 }
 
@@ -292,13 +368,21 @@ static imgsim_status prepare_again(
     uint64_t all = pipeline->settings->extractor_count == 64
                        ? UINT64_MAX
                        : (UINT64_C(1) << pipeline->settings->extractor_count) - 1;
+    struct ims_file_buffer *buffer;
     imgsim_status status;
 
     ims_prepared_file_clear(prepared);
-    status = ims_prepare_read(pipeline->settings, item->path, &pipeline->buffer, prepared);
-    if (status == IMGSIM_OK && prepared->state == IMGSIM_FILE_OK)
-        status =
-            ims_prepare_decode(pipeline->settings, item->path, &pipeline->buffer, all, prepared);
+    if (pipeline->decoder == NULL && (status = ims_decoder_new(
+                                          pipeline->settings, pipeline->options->isolation,
+                                          &pipeline->halt, &pipeline->decoder)) != IMGSIM_OK)
+        return status;
+    buffer = ims_decoder_buffer(pipeline->decoder, 0);
+    status = ims_prepare_read(pipeline->settings, item->path, buffer, prepared);
+    if (status == IMGSIM_OK && prepared->state == IMGSIM_FILE_OK) {
+        const struct ims_job job = {item->path, buffer, all, prepared};
+
+        status = ims_decoder_run(pipeline->decoder, &job, 1);
+    }
     if (status == IMGSIM_OK && prepared->state == IMGSIM_FILE_OK)
         status = ims_prepare_networks(pipeline->settings, &prepared, 1);
     return status;
@@ -486,6 +570,7 @@ static void stop_threads(struct pipeline *pipeline)
 {
     pthread_mutex_lock(&pipeline->mutex);
     pipeline->stop = true;
+    atomic_store(&pipeline->halt, true);
     pthread_cond_broadcast(&pipeline->window_room);
     pthread_cond_broadcast(&pipeline->budget_room);
     pthread_cond_signal(&pipeline->group_ready);
@@ -553,7 +638,7 @@ static void free_pipeline(struct pipeline *pipeline)
     ims_free(pipeline->threads);
     free_group(&pipeline->filling);
     free_group(&pipeline->running);
-    ims_free(pipeline->buffer.data);
+    ims_decoder_free(pipeline->decoder);
     pthread_cond_destroy(&pipeline->window_room);
     pthread_cond_destroy(&pipeline->budget_room);
     pthread_cond_destroy(&pipeline->results);

@@ -120,6 +120,9 @@ static bool is_unchanged(
         return (record->features & options->wanted) == options->wanted;
     if (strcmp(reason, "too many bytes") == 0 && record->bytes <= options->max_bytes)
         return false;
+    if (options->isolation != NULL &&
+        ims_reason_outgrown(record->state, reason, options->isolation))
+        return false;
     return !ims_reason_passes(reason);
 }
 

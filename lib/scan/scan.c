@@ -12,6 +12,10 @@
 #include <string.h>
 
 #define THREADS_MAX 1024
+#define FILE_TIMEOUT_MS 30000
+#define FILE_TIMEOUT_MS_MIN 100
+#define WORKER_MEMORY (UINT64_C(1) << 31)
+#define WORKER_MEMORY_MIN (UINT64_C(1) << 26)
 
 /* One call of imgsim_scan(). */
 struct scan {
@@ -21,6 +25,7 @@ struct scan {
     /* Made here when the caller gave none, and the one of thumbnails. */
     imgsim_extractor *own[3];
     struct ims_prepare_settings settings;
+    struct ims_isolation isolation;
     struct ims_catalog_writer *writer;
     struct ims_meter meter;
     struct ims_patterns include;
@@ -38,7 +43,10 @@ static imgsim_scan_options default_options(void)
         .struct_size = sizeof(imgsim_scan_options),
         .transaction_size = 500,
         .min_side = 256,
-        .thumb_side = IMGSIM_THUMB_SIDE_AS_IS};
+        .thumb_side = IMGSIM_THUMB_SIDE_AS_IS,
+        .isolation = IMGSIM_ISOLATION_NONE,
+        .file_timeout_ms = FILE_TIMEOUT_MS,
+        .worker_memory = WORKER_MEMORY};
 }
 
 imgsim_status imgsim_scan_options_init(imgsim_scan_options *options, size_t struct_size)
@@ -148,6 +156,29 @@ static imgsim_status take_image_options(struct scan *scan)
     return IMGSIM_OK;
 }
 
+/* Where images are decoded, and the limits there. */
+static imgsim_status take_isolation(struct scan *scan)
+{
+    const imgsim_scan_options *options = &scan->options;
+    struct ims_isolation *isolation = &scan->isolation;
+
+    if (options->isolation < IMGSIM_ISOLATION_NONE || options->isolation > IMGSIM_ISOLATION_AUTO)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "unknown isolation %d", (int)options->isolation);
+    isolation->mode = options->isolation;
+    isolation->timeout_ms =
+        options->file_timeout_ms != 0 ? options->file_timeout_ms : FILE_TIMEOUT_MS;
+    isolation->memory = options->worker_memory != 0 ? options->worker_memory : WORKER_MEMORY;
+    if (isolation->timeout_ms < FILE_TIMEOUT_MS_MIN)
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "file_timeout_ms is %u, must be 0 or at least %d",
+            options->file_timeout_ms, FILE_TIMEOUT_MS_MIN);
+    if (isolation->memory < WORKER_MEMORY_MIN)
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "worker_memory is %llu, must be 0 or at least %llu",
+            (unsigned long long)options->worker_memory, (unsigned long long)WORKER_MEMORY_MIN);
+    return ims_isolation_choose(isolation);
+}
+
 static imgsim_status take_options(struct scan *scan, const imgsim_scan_options *options)
 {
     imgsim_status status;
@@ -165,7 +196,8 @@ static imgsim_status take_options(struct scan *scan, const imgsim_scan_options *
             THREADS_MAX);
     if (scan->options.threads == 0)
         scan->options.threads = ims_cpu_count();
-    if ((status = ims_patterns_open(
+    if ((status = take_isolation(scan)) != IMGSIM_OK ||
+        (status = ims_patterns_open(
              &scan->include, "include", scan->options.include, scan->options.include_count)) !=
             IMGSIM_OK ||
         (status = ims_patterns_open(
@@ -233,6 +265,7 @@ static imgsim_status find_work(struct scan *scan, const char *const *paths, size
         .writer = scan->writer,
         .walk = &scan->walk,
         .max_bytes = scan->settings.image.max_bytes,
+        .isolation = &scan->isolation,
         .recheck = scan->options.recheck != 0};
     imgsim_status status;
 
@@ -252,6 +285,7 @@ static imgsim_status do_work(struct scan *scan)
     const struct ims_pipeline_options options = {
         .plan = &scan->plan,
         .settings = &scan->settings,
+        .isolation = &scan->isolation,
         .store = &scan->store,
         .meter = &scan->meter,
         .threads = scan->options.threads};

@@ -10,6 +10,7 @@
 #include "core/status.h"
 #include "scan/pattern.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Feature numbers are bits of a 64-bit mask; positions of extractors are bits of a mask as well. */
@@ -130,6 +131,8 @@ struct ims_vanished {
 
 #define IMS_NONE UINT32_MAX
 
+struct ims_isolation;
+
 /* One file to look at. */
 struct ims_item {
     const char *path;   /* absolute; belongs to the walk */
@@ -168,6 +171,8 @@ struct ims_plan_options {
     const struct ims_walk *walk;
     uint64_t wanted;    /* features every image shall have */
     uint64_t max_bytes; /* files refused for their size are tried again when this has grown */
+    const struct ims_isolation
+        *isolation; /* NULL: none; the same for files that workers did not survive */
     bool recheck;
 };
 
@@ -270,6 +275,57 @@ void ims_prepared_file_clear(struct ims_prepared_file *prepared);
 void ims_prepared_set(struct ims_prepared_file *prepared, int32_t state, const char *format, ...)
     IMS_PRINTF(3, 4);
 
+/* ---- decoder.c: decoding here or in a worker ---- */
+
+/* A file that needs more memory than there is; a worker adds its limit. */
+#define IMS_REASON_MEMORY "too large for memory"
+/* Times the limit on a file's processor time, by the clock. */
+#define IMS_WORKER_PATIENCE 4
+
+/* How the images of one scan are decoded; set up by ims_isolation_choose(). */
+struct ims_isolation {
+    int32_t mode; /* IMGSIM_ISOLATION_... */
+    uint32_t timeout_ms;
+    uint64_t memory;
+    char program[4096];
+    /* Threads find out together that there can be no workers: AUTO only, and not once one was there. */
+    atomic_bool started;
+    atomic_bool given_up;
+};
+
+/* Whether a file of this state and reason may do better by another version or wider limits. worker_reason.c */
+bool ims_reason_outgrown(int32_t state, const char *reason, const struct ims_isolation *isolation);
+
+/* Look for the worker program. UNSUPPORTED: not there, and nothing else was allowed. */
+imgsim_status ims_isolation_choose(struct ims_isolation *isolation);
+
+/* One file to decode. */
+struct ims_job {
+    const char *path;
+    struct ims_file_buffer *buffer; /* from ims_decoder_buffer() */
+    uint64_t needed;                /* extractors */
+    struct ims_prepared_file *out;
+};
+
+/* For one thread, which frees it as well: the end of the thread is the end of its worker. `halt` may be set by another thread. */
+struct ims_decoder;
+imgsim_status ims_decoder_new(
+    const struct ims_prepare_settings *settings,
+    struct ims_isolation *isolation,
+    const atomic_bool *halt,
+    struct ims_decoder **out_decoder);
+void ims_decoder_free(struct ims_decoder *decoder);
+/* Files that may be read before they are decoded together; 1 or more. */
+size_t ims_decoder_batch_size(const struct ims_decoder *decoder);
+/* Where to read file i of the next batch; after file i - 1 was read. */
+struct ims_file_buffer *ims_decoder_buffer(struct ims_decoder *decoder, size_t i);
+/*
+ * Decode files that were read and let the extractors work, as ims_prepare_decode() does. The buffers may have moved afterwards.
+ * Gives up with CANCELLED when `halt` or settings->stop is set.
+ */
+imgsim_status
+ims_decoder_run(struct ims_decoder *decoder, const struct ims_job *jobs, size_t count);
+
 /* ---- sniff.c: what the first bytes tell ---- */
 
 /* Whether a file that begins so may be an image of any format that libimgsim or a newer one may know. */
@@ -328,6 +384,7 @@ imgsim_status ims_store_commit(struct ims_store *store);
 struct ims_pipeline_options {
     const struct ims_plan *plan;
     const struct ims_prepare_settings *settings;
+    struct ims_isolation *isolation;
     struct ims_store *store;
     struct ims_meter *meter;
     uint32_t threads;

@@ -289,6 +289,8 @@ imgsim_status ims_store_put(
         return status;
 
     ++*outcome.count;
+    store->report->crashed += prepared->state == IMGSIM_FILE_CRASHED;
+    store->report->timed_out += prepared->state == IMGSIM_FILE_TIMEOUT;
     store->report->bytes += prepared->bytes_read;
     atomic_fetch_add_explicit(&store->meter->done, 1, memory_order_relaxed);
     if (prepared->state != IMGSIM_FILE_OK)

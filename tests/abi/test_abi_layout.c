@@ -261,7 +261,10 @@ int main(void)
     OFFSET(imgsim_scan_options, min_bytes, 104);
     OFFSET(imgsim_scan_options, one_file_system, 112);
     OFFSET(imgsim_scan_options, thumb_side, 116);
-    CHECK_EQUAL(sizeof(imgsim_scan_options), 120);
+    OFFSET(imgsim_scan_options, isolation, 120);
+    OFFSET(imgsim_scan_options, file_timeout_ms, 124);
+    OFFSET(imgsim_scan_options, worker_memory, 128);
+    CHECK_EQUAL(sizeof(imgsim_scan_options), 136);
 
     OFFSET(imgsim_repair_options, struct_size, 0);
     OFFSET(imgsim_repair_options, callback, 8);
@@ -289,7 +292,9 @@ int main(void)
     OFFSET(imgsim_scan_report, missing, 64);
     OFFSET(imgsim_scan_report, bytes, 72);
     OFFSET(imgsim_scan_report, seconds, 80);
-    CHECK_EQUAL(sizeof(imgsim_scan_report), 88);
+    OFFSET(imgsim_scan_report, crashed, 88);
+    OFFSET(imgsim_scan_report, timed_out, 96);
+    CHECK_EQUAL(sizeof(imgsim_scan_report), 104);
 
     OFFSET(imgsim_cluster_options, struct_size, 0);
     OFFSET(imgsim_cluster_options, method, 8);
@@ -314,5 +319,8 @@ int main(void)
     OFFSET(imgsim_cluster_options, progress, 112);
     OFFSET(imgsim_cluster_options, user_data, 120);
     CHECK_EQUAL(sizeof(imgsim_cluster_options), 128);
+    OFFSET(imgsim_scan_report, crashed, 88);
+    OFFSET(imgsim_scan_report, timed_out, 96);
+    CHECK_EQUAL(sizeof(imgsim_scan_report), 104);
     return 0;
 }

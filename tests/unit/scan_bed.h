@@ -61,6 +61,9 @@ static inline void bed_open(struct bed *bed)
     bed_open_catalog(bed);
     CHECK_OK(imgsim_scan_options_init(&bed->options, sizeof(bed->options)));
     bed->options.threads = 2;
+    /* The same tests run with workers, too. */
+    if (getenv("IMGSIM_TEST_ISOLATION") != NULL)
+        bed->options.isolation = IMGSIM_ISOLATION_WORKERS;
 }
 
 static inline int

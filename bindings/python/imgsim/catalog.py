@@ -19,6 +19,7 @@ from .map import Map
 from .native import library, make, options
 from .projector import Projector
 
+ISOLATIONS = {"none": 0, "workers": 1, "auto": 2}
 STATES = ("ok", "skipped", "failed", "crashed", "timeout", "missing")
 _IMAGES = {"mean": 0, "rrf": 1, "best": 2}
 _FUSIONS = {"sum": 0, "rrf": 1}
@@ -96,13 +97,15 @@ class Catalog:
     def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
              precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
              include_hidden=False, follow_links=False, recheck=False, include=(), exclude=(), min_bytes=0,
-             one_file_system=False, thumb_side=None):
+             one_file_system=False, thumb_side=None, isolation="auto", file_timeout=None, worker_memory=None):
         """Bring the catalog up to date with folders and files; returns the report as a dict.
 
         model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
         color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
         include, exclude: patterns such as "*.jpg" or "cache/", one or a list; docs/scanning.md has their rules.
         thumb_side: longer side of the thumbnails, 0 for none; None: that of the catalog's, 128 in a new one.
+        isolation: decode in worker processes ("workers"), here ("none"), or in workers if there can be any ("auto");
+        a file may take file_timeout seconds of processor time and worker_memory bytes there.
         """
         chosen = list(extractors or [])
         chosen += [Extractor("color")] if color else []
@@ -116,7 +119,9 @@ class Catalog:
             settings = options("scan", threads=threads, min_side=min_side, transaction_size=transaction_size,
                                include_hidden=int(include_hidden), follow_links=int(follow_links),
                                recheck=int(recheck), min_bytes=min_bytes, one_file_system=int(one_file_system),
-                               thumb_side=thumb_side, progress=callbacks.progress(progress))
+                               thumb_side=thumb_side, isolation=_pick(ISOLATIONS, isolation, "isolation"),
+                               file_timeout_ms=None if file_timeout is None else max(1, round(file_timeout * 1000)),
+                               worker_memory=worker_memory, progress=callbacks.progress(progress))
             handles = (c_void_p * max(len(chosen), 1))(*[extractor._handle for extractor in chosen])
             settings.extractors = ctypes.cast(handles, POINTER(c_void_p))
             settings.extractor_count = len(chosen)

@@ -106,7 +106,8 @@ class ScanOptions(Structure):
         ("threads", c_uint32), ("transaction_size", c_uint32), ("min_side", c_uint32), ("include_hidden", c_int32),
         ("follow_links", c_int32), ("recheck", c_int32), ("include", POINTER(c_char_p)), ("include_count", c_size_t),
         ("exclude", POINTER(c_char_p)), ("exclude_count", c_size_t), ("min_bytes", c_uint64),
-        ("one_file_system", c_int32), ("thumb_side", c_uint32),
+        ("one_file_system", c_int32), ("thumb_side", c_uint32), ("isolation", c_int32), ("file_timeout_ms", c_uint32),
+        ("worker_memory", c_uint64),
     ]
 
 
@@ -114,7 +115,8 @@ class ScanReport(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("seen", c_uint64), ("unchanged", c_uint64), ("added", c_uint64),
         ("refreshed", c_uint64), ("moved", c_uint64), ("skipped", c_uint64), ("failed", c_uint64),
-        ("missing", c_uint64), ("bytes", c_uint64), ("seconds", c_double),
+        ("missing", c_uint64), ("bytes", c_uint64), ("seconds", c_double), ("crashed", c_uint64),
+        ("timed_out", c_uint64),
     ]
 
 
