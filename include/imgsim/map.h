@@ -102,7 +102,7 @@ IMGSIM_API imgsim_status imgsim_map_options_init(imgsim_map_options *options, si
  * Lay out plain rows.
  *
  * @param rows           row_count x row_dimension floats, finite, borrowed during the call; may be mapped from a file
- * @param row_count      IMGSIM_MAP_POINTS_MIN to 2^31 - 1
+ * @param row_count      IMGSIM_MAP_POINTS_MIN to 500,000,000
  * @param row_dimension  1 to 65536
  * @param ids            row_count ids, or NULL: the row numbers
  * @param options        NULL for the defaults
@@ -163,6 +163,181 @@ IMGSIM_API const float *imgsim_map_get_distances(const imgsim_map *map);
 IMGSIM_API const char *imgsim_map_get_feature(const imgsim_map *map);
 /** t-SNE: Kullback-Leibler divergence of the map at its end, in nats; NaN for other layouts. */
 IMGSIM_API double imgsim_map_get_kl(const imgsim_map *map);
+
+/* ---- quality ---- */
+
+/** Settings of a measurement; fill with imgsim_quality_options_init(). Since 0.1. */
+typedef struct imgsim_quality_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** Draws the points that are looked at, where not all are. Default 1. */
+    uint64_t seed;
+    /** Points looked at, each against all; 0 (default): all up to 100,000, else 5,000. */
+    uint64_t anchors;
+    /** Distance of the rows: IMGSIM_METRIC_COSINE (default) or L2. */
+    int32_t metric;
+    /** Neighbours, 1 to less than half the number of points. Default 15. */
+    uint32_t neighbours;
+    /** Threads, 0 for one per processor (default). */
+    uint32_t threads;
+    uint32_t reserved;
+    /** Told about the phase "measure"; non-zero stops (optional). */
+    imgsim_progress_callback progress;
+    void *progress_data;
+} imgsim_quality_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status
+imgsim_quality_options_init(imgsim_quality_options *options, size_t struct_size);
+
+/** How well a map keeps neighbourhoods; all in [0, 1], 1 is best. Set struct_size before the call. Since 0.1. */
+typedef struct imgsim_quality {
+    /** sizeof(imgsim_quality). */
+    size_t struct_size;
+    /** Points that are near in the map are near in the rows: 1 - 2 / (A k (2n - 3k - 1)) x the ranks beyond k. */
+    double trustworthiness;
+    /** The same the other way round: rows that are near are near in the map. */
+    double continuity;
+    /** Share of the k nearest rows among the k nearest points. */
+    double preservation;
+    /** Points looked at (A). */
+    uint64_t anchors;
+    /** Neighbours (k). */
+    uint32_t neighbours;
+    uint32_t reserved;
+} imgsim_quality;
+
+/**
+ * Measure positions against the rows they stand for, whoever made them.
+ *
+ * @param rows           row_count x row_dimension floats, finite
+ * @param positions      row_count x dimension floats, finite
+ * @param dimension      2 or 3
+ * @param options        NULL for the defaults
+ * @param out_quality    filled; its struct_size says how much of it the caller knows
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (metric); IMGSIM_ERROR_CANCELLED;
+ *         IMGSIM_ERROR_OUT_OF_MEMORY
+ *
+ * Source: Venna & Kaski, ICANN 2001; with all points looked at the trustworthiness is scikit-learn's. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_map_measure(
+    const float *rows,
+    size_t row_count,
+    uint32_t row_dimension,
+    const float *positions,
+    uint32_t dimension,
+    const imgsim_quality_options *options,
+    imgsim_quality *out_quality);
+
+/**
+ * The same for a map of a catalog, whose feature is read again; the metric is the map's.
+ *
+ * @return as imgsim_map_measure(); IMGSIM_ERROR_NOT_FOUND (the feature is gone, or an image of the map has no row of it)
+ */
+IMGSIM_API imgsim_status imgsim_map_measure_catalog(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_quality_options *options,
+    imgsim_quality *out_quality);
+
+/* ---- new points ---- */
+
+/**
+ * Place more rows on a UMAP or t-SNE map, which stays as it is: each among its nearest rows of the map, moved by them and away from
+ * the rest. A row equal to one of the map's gets its place.
+ *
+ * @param map            UMAP or t-SNE
+ * @param map_rows       the rows the map was made from, in its order: count x row_dimension
+ * @param row_dimension  as when the map was made
+ * @param rows           row_count x row_dimension floats, finite
+ * @param options        the settings the map was made with; layout, dimension and metric are the map's. NULL for the defaults
+ * @param out_positions  row_count x dimension
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (a PCA map: use a projector);
+ *         IMGSIM_ERROR_CANCELLED. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_map_place(
+    const imgsim_map *map,
+    const float *map_rows,
+    uint32_t row_dimension,
+    const float *rows,
+    size_t row_count,
+    const imgsim_map_options *options,
+    float *out_positions);
+
+/* ---- files ---- */
+
+/** Save a map; the file is replaced atomically. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_map_save(const imgsim_map *map, const char *path);
+/** Read a saved map. @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND; IMGSIM_ERROR_CORRUPT; IMGSIM_ERROR_UNSUPPORTED. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_map_load(const char *path, imgsim_map **out_map);
+
+/** Write positions as .npy (count x dimension float32), and beside it PATH with ".ids.npy" their ids as int64. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_map_write_npy(const imgsim_map *map, const char *path);
+
+/**
+ * Write a table as CSV (RFC 4180): id,x,y[,z], and with a catalog also uuid,path,group, where the group is what
+ * `color_by` says. Replaced atomically. Since 0.1.
+ *
+ * @param catalog   NULL for a map of plain rows
+ * @param color_by  as in imgsim_plot_options
+ */
+IMGSIM_API imgsim_status imgsim_map_write_csv(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    int32_t color_by,
+    const char *path);
+
+/** What points are coloured by. Since 0.1. */
+enum {
+    /** Labels if any image has one, else folders; nothing without a catalog or groups. */
+    IMGSIM_COLOR_AUTO = 0,
+    IMGSIM_COLOR_NONE = 1,
+    /** An image's first label. */
+    IMGSIM_COLOR_LABEL = 2,
+    /** The last part of its folder. */
+    IMGSIM_COLOR_FOLDER = 3,
+    /** The groups given. */
+    IMGSIM_COLOR_GROUPS = 4
+};
+
+/** Settings of a static picture of a map; fill with imgsim_plot_options_init(). Since 0.1. */
+typedef struct imgsim_plot_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** IMGSIM_COLOR_AUTO (default), ... */
+    int32_t color_by;
+    /** Size of the picture in pixels, 200 to 8000. Default 1200 x 900. */
+    uint32_t width;
+    uint32_t height;
+    uint32_t reserved;
+    /** Line above the picture; NULL: layout and number of points; "" for none. */
+    const char *title;
+    /** IMGSIM_COLOR_GROUPS: group of each point, -1 for none (drawn grey); count of the map, borrowed. */
+    const int32_t *groups;
+    /** Names of the groups, group_count; NULL: their numbers. */
+    const char *const *group_names;
+    size_t group_count;
+} imgsim_plot_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_plot_options_init(imgsim_plot_options *options, size_t struct_size);
+
+/**
+ * Draw a map as a picture, with a legend of its largest groups: PNG (also .jpg, .webp) or SVG by the name's ending. A map of
+ * three dimensions is seen slightly from above, nearer points over farther ones. Replaced atomically.
+ *
+ * @param catalog  NULL for a map of plain rows
+ * @param options  NULL for the defaults
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (unknown ending, groups missing); IMGSIM_ERROR_UNSUPPORTED
+ *         (the image module is missing); IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_map_write_plot(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_plot_options *options,
+    const char *path);
+
+/* ---- names ---- */
 
 /** Name of a layout as the command and Python write it ("umap"), NULL if unknown. Since 0.1. */
 IMGSIM_API const char *imgsim_layout_name(int32_t layout);

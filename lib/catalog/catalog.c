@@ -221,6 +221,11 @@ done:
     return status;
 }
 
+int ims_catalog_read_only(const imgsim_catalog *catalog)
+{
+    return catalog->read_only != 0;
+}
+
 const imgsim_catalog *ims_catalog_keep(const imgsim_catalog *catalog)
 {
     atomic_fetch_add(&((imgsim_catalog *)(uintptr_t)catalog)->references, 1u);

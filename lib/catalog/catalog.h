@@ -11,6 +11,9 @@
 /* Count a reference; imgsim_catalog_free() gives one back. */
 const imgsim_catalog *ims_catalog_keep(const imgsim_catalog *catalog);
 
+/* Whether the handle must not write: 1 or 0. */
+int ims_catalog_read_only(const imgsim_catalog *catalog);
+
 /* ---- one writer: what a scan needs ---- */
 
 /* What is known about a file; texts are borrowed. */

@@ -4,10 +4,15 @@
 
 #include "core/memory.h"
 #include "core/options.h"
+#include "map/map_graph.h"
+#include "map/map_layout.h"
 #include "project/projector.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Places in arrays of three coordinates a point are 32 bits wide. */
+#define POINTS_MOST 500000000
 
 static const imgsim_map_options defaults = {
     .struct_size = sizeof(imgsim_map_options),
@@ -114,10 +119,10 @@ ims_map_options_read(const imgsim_map_options *options, size_t count, imgsim_map
     if ((status = ims_options_read(out, sizeof(*out), options)) != IMGSIM_OK ||
         (status = check_kinds(out)) != IMGSIM_OK || (status = check_numbers(out)) != IMGSIM_OK)
         return status;
-    if (count < IMGSIM_MAP_POINTS_MIN || count > INT32_MAX)
+    if (count < IMGSIM_MAP_POINTS_MIN || count > POINTS_MOST)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "a map of %zu points, expected %d to %d", count,
-            IMGSIM_MAP_POINTS_MIN, INT32_MAX);
+            IMGSIM_MAP_POINTS_MIN, POINTS_MOST);
     return IMGSIM_OK;
 }
 
@@ -147,7 +152,7 @@ static imgsim_status check_rows(void *context, size_t item, uint32_t worker)
     return IMGSIM_OK;
 }
 
-static imgsim_status map_alloc(size_t count, uint32_t dimension, imgsim_map **out_map)
+imgsim_status ims_map_alloc(size_t count, uint32_t dimension, imgsim_map **out_map)
 {
     imgsim_map *map = ims_calloc(1, sizeof(*map));
 
@@ -163,32 +168,106 @@ static imgsim_status map_alloc(size_t count, uint32_t dimension, imgsim_map **ou
     return IMGSIM_OK;
 }
 
+/* Neighbours listed for each point: the point itself, which the options count, is left out. */
+uint32_t ims_map_neighbour_count(const imgsim_map_options *options, size_t count)
+{
+    size_t k = options->neighbours > 0 ? options->neighbours - 1 : 14;
+
+    if (options->neighbours == 0 && options->layout == IMGSIM_LAYOUT_TSNE)
+        k = (size_t)(3.0 * options->perplexity);
+    if (k > count - 1)
+        k = count - 1;
+    return (uint32_t)(k > 0 ? k : 1);
+}
+
+void ims_map_kept_graph_clear(struct ims_map_kept_graph *graph)
+{
+    ims_free(graph->neighbours);
+    ims_free(graph->distances);
+    memset(graph, 0, sizeof(*graph));
+}
+
+/* The first k columns of a graph kept before. */
+static void take_kept(const struct ims_map_kept_graph *kept, imgsim_map *map)
+{
+    const uint32_t k = map->neighbour_count;
+
+    for (size_t i = 0; i < map->count; i++) {
+        memcpy(map->neighbours + i * k, kept->neighbours + i * kept->k, k * sizeof(uint32_t));
+        memcpy(map->distances + i * k, kept->distances + i * kept->k, k * sizeof(float));
+    }
+}
+
+/* A copy of the map's graph, to be kept. */
+static imgsim_status keep(const struct ims_map_job *job, struct ims_map_kept_graph *kept)
+{
+    const imgsim_map *map = job->map;
+    const size_t edges = map->count * map->neighbour_count;
+
+    ims_map_kept_graph_clear(kept);
+    kept->neighbours = ims_alloc_array(edges, sizeof(uint32_t));
+    kept->distances = ims_alloc_array(edges, sizeof(float));
+    if (kept->neighbours == NULL || kept->distances == NULL)
+        return ims_fail_memory(edges * sizeof(float));
+    memcpy(kept->neighbours, map->neighbours, edges * sizeof(uint32_t));
+    memcpy(kept->distances, map->distances, edges * sizeof(float));
+    kept->count = map->count;
+    kept->k = map->neighbour_count;
+    kept->exact = job->options->exact_neighbours != 0;
+    kept->fresh = true;
+    return IMGSIM_OK;
+}
+
+static imgsim_status make_graph(const struct ims_map_job *job)
+{
+    struct ims_map_kept_graph *kept = job->kept;
+    imgsim_map *map = job->map;
+    imgsim_status status;
+
+    map->neighbour_count = ims_map_neighbour_count(job->options, map->count);
+    map->neighbours = ims_alloc_array(map->count * map->neighbour_count, sizeof(uint32_t));
+    map->distances = ims_alloc_array(map->count * map->neighbour_count, sizeof(float));
+    if (map->neighbours == NULL || map->distances == NULL)
+        return ims_fail_memory(map->count * map->neighbour_count * sizeof(float));
+    if (kept != NULL && kept->k >= map->neighbour_count && kept->count == map->count &&
+        (kept->exact || !job->options->exact_neighbours)) {
+        take_kept(kept, map);
+        return IMGSIM_OK;
+    }
+    status = ims_map_graph(job, map->neighbour_count, map->neighbours, map->distances);
+    if (status == IMGSIM_OK && kept != NULL)
+        status = keep(job, kept);
+    return status;
+}
+
 static imgsim_status run_layout(const struct ims_map_job *job)
 {
-    switch (job->options->layout) {
-    case IMGSIM_LAYOUT_PCA:
-        ims_meter_phase(job->meter, "layout", 0);
-        return ims_map_principal(job, job->options->dimension, 0, job->map->positions);
-    default:
-        return ims_fail(
-            IMGSIM_ERROR_UNSUPPORTED, "layout %s is not in this build",
-            imgsim_layout_name(job->options->layout));
-    }
+    imgsim_status status;
+
+    if (job->options->layout != IMGSIM_LAYOUT_PCA && (status = make_graph(job)) != IMGSIM_OK)
+        return status;
+    if (job->options->layout == IMGSIM_LAYOUT_UMAP)
+        return ims_umap_layout(job);
+    if (job->options->layout == IMGSIM_LAYOUT_TSNE)
+        return ims_tsne_layout(job);
+    ims_meter_phase(job->meter, "layout", 0);
+    return ims_map_principal(job, job->options->dimension, 0, job->map->positions);
 }
 
 imgsim_status ims_map_make(
     const struct ims_map_rows *rows,
     const int64_t *ids,
     const imgsim_map_options *options,
+    struct ims_map_kept_graph *kept,
     imgsim_map **out_map)
 {
     struct ims_meter meter = {0};
-    struct ims_map_job job = {rows, options, NULL, &meter, NULL};
+    struct ims_map_job job = {rows, options, NULL, &meter, NULL, kept};
     struct finite_check check = {rows};
     imgsim_status status;
 
     if ((status = ims_pool_new(options->threads, &job.pool)) != IMGSIM_OK ||
-        (status = map_alloc(rows->count, options->dimension, &job.map)) != IMGSIM_OK)
+        (status = ims_map_alloc(rows->count, options->dimension, &job.map)) != IMGSIM_OK)
         goto done;
     job.map->layout = options->layout;
     job.map->metric = options->metric;
@@ -237,7 +316,7 @@ imgsim_status imgsim_map_new(
     if (settings.metric == IMGSIM_METRIC_DEFAULT)
         settings.metric = IMGSIM_METRIC_COSINE;
     set.normalize = settings.metric == IMGSIM_METRIC_COSINE;
-    return ims_map_make(&set, ids, &settings, out_map);
+    return ims_map_make(&set, ids, &settings, NULL, out_map);
 }
 
 void imgsim_map_free(imgsim_map *map)

@@ -25,7 +25,22 @@ struct imgsim_map {
     float *distances;         /* n x k */
     double kl;
     char feature[IMS_MAP_FEATURE_SIZE];
+    /* What it was made from, and by which settings: 32 hexadecimal digits, "" for plain rows. */
+    char origin[33];
+    char recipe[33];
 };
+
+/* A neighbour graph that may be there before: then map->neighbours is filled from it, else kept in it. Zero it before use. */
+struct ims_map_kept_graph {
+    size_t count;
+    uint32_t k;
+    bool exact;
+    bool fresh; /* made by this call */
+    uint32_t *neighbours;
+    float *distances;
+};
+
+void ims_map_kept_graph_clear(struct ims_map_kept_graph *graph);
 
 /* ---- rows ---- */
 
@@ -58,6 +73,7 @@ struct ims_map_job {
     struct ims_pool *pool;
     struct ims_meter *meter;
     imgsim_map *map;
+    struct ims_map_kept_graph *kept; /* NULL: none */
 };
 
 /*
@@ -72,7 +88,47 @@ imgsim_status ims_map_make(
     const struct ims_map_rows *rows,
     const int64_t *ids,
     const imgsim_map_options *options,
+    struct ims_map_kept_graph *kept, /* NULL: none */
     imgsim_map **out_map);
+
+/* An empty map of this size; release it with imgsim_map_free() also on failure. */
+imgsim_status ims_map_alloc(size_t count, uint32_t dimension, imgsim_map **out_map);
+
+/* ---- groups of points, for colours ---- */
+
+/* Groups in order of size, then of name. Zero it before use. */
+struct ims_map_groups {
+    int32_t *of_point; /* count of the map; -1: none */
+    char **names;
+    size_t *sizes;
+    size_t count;
+};
+
+/* Groups of a map's points by labels or folders of its catalog; none with IMGSIM_COLOR_NONE or without a catalog. */
+imgsim_status ims_map_groups_find(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    int32_t color_by,
+    struct ims_map_groups *groups);
+/* The same from numbers and names given. */
+imgsim_status ims_map_groups_given(
+    const imgsim_map *map,
+    const int32_t *of_point,
+    const char *const *names,
+    size_t name_count,
+    struct ims_map_groups *groups);
+void ims_map_groups_clear(struct ims_map_groups *groups);
+
+/* ---- files ---- */
+
+imgsim_status
+ims_map_graph_save(const struct ims_map_kept_graph *graph, const char *origin, const char *path);
+/* NOT_FOUND, CORRUPT, UNSUPPORTED, or OK with *graph filled; NOT_FOUND as well if it was made from something else. */
+imgsim_status
+ims_map_graph_load(const char *path, const char *origin, struct ims_map_kept_graph *graph);
+
+/* Neighbours listed for each of `count` points. */
+uint32_t ims_map_neighbour_count(const imgsim_map_options *options, size_t count);
 
 /* Read options over the defaults and check them against the number of points. */
 imgsim_status

@@ -3,6 +3,8 @@
 #include "map/map.h"
 
 #include "catalog/catalog.h"
+#include "core/file.h"
+#include "core/hash.h"
 #include "core/memory.h"
 
 #include <stdio.h>
@@ -76,6 +78,177 @@ static imgsim_status check_feature(const imgsim_features *features, imgsim_map_o
     return IMGSIM_OK;
 }
 
+/* ---- kept with the catalog ---- */
+
+/* What the rows are: the feature's fingerprint, which images, and by which metric. False: nothing would tell a stale map. */
+static bool write_origin(
+    const imgsim_features *features,
+    const struct ims_map_rows *rows,
+    int32_t metric,
+    char out[33])
+{
+    struct ims_fingerprint *fingerprint;
+
+    if (ims_features_fingerprint(features)[0] == '\0' ||
+        (fingerprint = ims_fingerprint_new()) == NULL)
+        return false;
+    ims_fingerprint_add_text(fingerprint, ims_features_name(features));
+    ims_fingerprint_add_text(fingerprint, ims_features_fingerprint(features));
+    ims_fingerprint_add(fingerprint, rows->places, rows->count * sizeof(int64_t));
+    ims_fingerprint_add(fingerprint, &metric, sizeof(metric));
+    ims_fingerprint_text(fingerprint, out);
+    ims_fingerprint_free(fingerprint);
+    return true;
+}
+
+/* All settings that change the picture, and the number of this way of making one: raise it when pictures change. */
+#define RECIPE 1
+
+static bool write_recipe(const imgsim_map_options *settings, char out[33])
+{
+    struct ims_fingerprint *fingerprint = ims_fingerprint_new();
+    imgsim_map_options copy = *settings;
+    const uint32_t recipe = RECIPE;
+
+    if (fingerprint == NULL)
+        return false;
+    copy.threads = 0;
+    copy.start_positions = NULL;
+    copy.progress = NULL;
+    copy.progress_data = NULL;
+    copy.refresh = 0;
+    ims_fingerprint_add(fingerprint, &recipe, sizeof(recipe));
+    ims_fingerprint_add(fingerprint, &copy, sizeof(copy));
+    ims_fingerprint_text(fingerprint, out);
+    ims_fingerprint_free(fingerprint);
+    return true;
+}
+
+/* maps/FEATURE.LAYOUT-D.ims or maps/FEATURE.METRIC.graph.ims; NULL when out of memory. */
+static char *inner_path(
+    const imgsim_catalog *catalog,
+    const char *feature,
+    const imgsim_map_options *settings,
+    bool graph)
+{
+    char name[IMS_MAP_FEATURE_SIZE + 64];
+
+    if (graph)
+        snprintf(
+            name, sizeof(name), "maps/%s.%s.graph.ims", feature,
+            imgsim_metric_name(settings->metric));
+    else
+        snprintf(
+            name, sizeof(name), "maps/%s.%s-%u.ims", feature, imgsim_layout_name(settings->layout),
+            settings->dimension);
+    return ims_catalog_inner_path(catalog, name);
+}
+
+/* One request, and where its results are kept; paths are NULL if they are not. */
+struct request {
+    const imgsim_catalog *catalog;
+    imgsim_features *features;
+    imgsim_map_options settings;
+    struct ims_map_rows rows;
+    int64_t *ids;
+    char origin[33];
+    char recipe[33];
+    char *map_path;
+    char *graph_path;
+};
+
+static void request_clear(struct request *request)
+{
+    imgsim_features_free(request->features);
+    ims_free(request->ids);
+    ims_free(request->map_path);
+    ims_free(request->graph_path);
+}
+
+static imgsim_status find_places(struct request *request)
+{
+    const char *feature = ims_features_name(request->features);
+
+    if (!write_origin(request->features, &request->rows, request->settings.metric, request->origin))
+        return IMGSIM_OK;
+    request->graph_path = inner_path(request->catalog, feature, &request->settings, true);
+    if (request->graph_path == NULL)
+        return ims_fail_memory(1);
+    /* The caller's positions are no setting that could be compared later. */
+    if (request->settings.start_positions != NULL ||
+        !write_recipe(&request->settings, request->recipe))
+        return IMGSIM_OK;
+    request->map_path = inner_path(request->catalog, feature, &request->settings, false);
+    return request->map_path != NULL ? IMGSIM_OK : ims_fail_memory(1);
+}
+
+/* The map as it was kept, if it is fresh and of the same settings; else NULL. */
+static imgsim_map *open_kept(const struct request *request)
+{
+    imgsim_map *map = NULL;
+    imgsim_status status;
+
+    if (request->map_path == NULL || request->settings.refresh)
+        return NULL;
+    status = imgsim_map_load(request->map_path, &map);
+    if (status != IMGSIM_OK && status != IMGSIM_ERROR_NOT_FOUND)
+        ims_log(IMGSIM_LOG_WARNING, "not using %s: %s", request->map_path, imgsim_last_error());
+    if (map != NULL &&
+        (strcmp(map->origin, request->origin) != 0 || strcmp(map->recipe, request->recipe) != 0)) {
+        imgsim_map_free(map);
+        map = NULL;
+    }
+    return map;
+}
+
+/* Put results into the catalog; that it cannot be written is no failure of the map. */
+static void
+store(const struct request *request, const imgsim_map *map, const struct ims_map_kept_graph *graph)
+{
+    imgsim_status status = IMGSIM_OK;
+    char *folder;
+
+    if (ims_catalog_read_only(request->catalog) ||
+        (request->map_path == NULL && (request->graph_path == NULL || !graph->fresh)))
+        return;
+    if ((folder = ims_catalog_inner_path(request->catalog, "maps")) == NULL)
+        return;
+    if ((status = ims_make_folder(folder)) == IMGSIM_OK && request->map_path != NULL)
+        status = imgsim_map_save(map, request->map_path);
+    if (status == IMGSIM_OK && request->graph_path != NULL && graph->fresh)
+        status = ims_map_graph_save(graph, request->origin, request->graph_path);
+    if (status != IMGSIM_OK)
+        ims_log(IMGSIM_LOG_WARNING, "the map is not kept: %s", imgsim_last_error());
+    ims_free(folder);
+}
+
+static imgsim_status make_map(struct request *request, imgsim_map **out_map)
+{
+    struct ims_map_kept_graph graph = {0};
+    imgsim_map *map = NULL;
+    imgsim_status status;
+
+    if (request->graph_path != NULL && request->settings.layout != IMGSIM_LAYOUT_PCA &&
+        !request->settings.refresh) {
+        status = ims_map_graph_load(request->graph_path, request->origin, &graph);
+        if (status != IMGSIM_OK && status != IMGSIM_ERROR_NOT_FOUND)
+            ims_log(
+                IMGSIM_LOG_WARNING, "not using %s: %s", request->graph_path, imgsim_last_error());
+    }
+    status = ims_map_make(
+        &request->rows, request->ids, &request->settings,
+        request->graph_path != NULL ? &graph : NULL, &map);
+    if (status == IMGSIM_OK) {
+        snprintf(map->feature, sizeof(map->feature), "%s", ims_features_name(request->features));
+        memcpy(map->origin, request->origin, sizeof(map->origin));
+        memcpy(map->recipe, request->recipe, sizeof(map->recipe));
+        store(request, map, &graph);
+    }
+    ims_map_kept_graph_clear(&graph);
+    *out_map = map;
+    return status;
+}
+
 imgsim_status imgsim_map_new_catalog(
     const imgsim_catalog *catalog,
     const char *feature,
@@ -83,10 +256,7 @@ imgsim_status imgsim_map_new_catalog(
     imgsim_map **out_map)
 {
     char chosen[IMS_MAP_FEATURE_SIZE];
-    imgsim_features *features = NULL;
-    struct ims_map_rows rows = {0};
-    imgsim_map_options settings;
-    int64_t *ids = NULL;
+    struct request request = {.catalog = catalog};
     imgsim_status status;
     size_t count = 0;
 
@@ -97,23 +267,23 @@ imgsim_status imgsim_map_new_catalog(
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
     if ((feature == NULL && (status = choose_feature(catalog, chosen)) != IMGSIM_OK) ||
         (status = imgsim_catalog_open_features(
-             catalog, feature != NULL ? feature : chosen, &features)) != IMGSIM_OK ||
-        (status = list_ids(features, &ids, &count)) != IMGSIM_OK ||
-        (status = ims_map_options_read(options, count, &settings)) != IMGSIM_OK ||
-        (status = check_feature(features, &settings)) != IMGSIM_OK)
+             catalog, feature != NULL ? feature : chosen, &request.features)) != IMGSIM_OK ||
+        (status = list_ids(request.features, &request.ids, &count)) != IMGSIM_OK ||
+        (status = ims_map_options_read(options, count, &request.settings)) != IMGSIM_OK ||
+        (status = check_feature(request.features, &request.settings)) != IMGSIM_OK)
         goto done;
 
-    rows.base = imgsim_features_get_rows(features);
-    rows.places = ids;
-    rows.count = count;
-    rows.dimension = imgsim_features_get_dimension(features);
-    rows.normalize = settings.metric == IMGSIM_METRIC_COSINE;
-    if ((status = ims_map_make(&rows, ids, &settings, out_map)) == IMGSIM_OK)
-        snprintf(
-            (*out_map)->feature, sizeof((*out_map)->feature), "%s", ims_features_name(features));
+    request.rows.base = imgsim_features_get_rows(request.features);
+    request.rows.places = request.ids;
+    request.rows.count = count;
+    request.rows.dimension = imgsim_features_get_dimension(request.features);
+    request.rows.normalize = request.settings.metric == IMGSIM_METRIC_COSINE;
+    if ((status = find_places(&request)) != IMGSIM_OK)
+        goto done;
+    if ((*out_map = open_kept(&request)) == NULL)
+        status = make_map(&request, out_map);
 
 done:
-    ims_free(ids);
-    imgsim_features_free(features);
+    request_clear(&request);
     return status;
 }

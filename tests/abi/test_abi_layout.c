@@ -232,6 +232,36 @@ int main(void)
     OFFSET(imgsim_page_options, progress, 48);
     OFFSET(imgsim_page_options, progress_data, 56);
     CHECK_EQUAL(sizeof(imgsim_page_options), 64);
+    OFFSET(imgsim_quality_options, struct_size, 0);
+    OFFSET(imgsim_quality_options, seed, 8);
+    OFFSET(imgsim_quality_options, anchors, 16);
+    OFFSET(imgsim_quality_options, metric, 24);
+    OFFSET(imgsim_quality_options, neighbours, 28);
+    OFFSET(imgsim_quality_options, threads, 32);
+    OFFSET(imgsim_quality_options, reserved, 36);
+    OFFSET(imgsim_quality_options, progress, 40);
+    OFFSET(imgsim_quality_options, progress_data, 48);
+    CHECK_EQUAL(sizeof(imgsim_quality_options), 56);
+
+    OFFSET(imgsim_quality, struct_size, 0);
+    OFFSET(imgsim_quality, trustworthiness, 8);
+    OFFSET(imgsim_quality, continuity, 16);
+    OFFSET(imgsim_quality, preservation, 24);
+    OFFSET(imgsim_quality, anchors, 32);
+    OFFSET(imgsim_quality, neighbours, 40);
+    OFFSET(imgsim_quality, reserved, 44);
+    CHECK_EQUAL(sizeof(imgsim_quality), 48);
+
+    OFFSET(imgsim_plot_options, struct_size, 0);
+    OFFSET(imgsim_plot_options, color_by, 8);
+    OFFSET(imgsim_plot_options, width, 12);
+    OFFSET(imgsim_plot_options, height, 16);
+    OFFSET(imgsim_plot_options, reserved, 20);
+    OFFSET(imgsim_plot_options, title, 24);
+    OFFSET(imgsim_plot_options, groups, 32);
+    OFFSET(imgsim_plot_options, group_names, 40);
+    OFFSET(imgsim_plot_options, group_count, 48);
+    CHECK_EQUAL(sizeof(imgsim_plot_options), 56);
 
     OFFSET(imgsim_part, struct_size, 0);
     OFFSET(imgsim_part, feature, 8);

@@ -177,6 +177,29 @@ class MapOptions(Structure):
     ]
 
 
+class QualityOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("seed", c_uint64), ("anchors", c_uint64), ("metric", c_int32),
+        ("neighbours", c_uint32), ("threads", c_uint32), ("reserved", c_uint32), ("progress", ProgressCallback),
+        ("progress_data", c_void_p),
+    ]
+
+
+class Quality(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("trustworthiness", c_double), ("continuity", c_double), ("preservation", c_double),
+        ("anchors", c_uint64), ("neighbours", c_uint32), ("reserved", c_uint32),
+    ]
+
+
+class PlotOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("color_by", c_int32), ("width", c_uint32), ("height", c_uint32),
+        ("reserved", c_uint32), ("title", c_char_p), ("groups", POINTER(c_int32)), ("group_names", POINTER(c_char_p)),
+        ("group_count", c_size_t),
+    ]
+
+
 class QueryOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("k", c_uint32), ("images", c_int32), ("fusion", c_int32), ("search", c_int32),
@@ -238,6 +261,9 @@ OPTIONS = {
     "page": PageOptions,
     "scan": ScanOptions, "repair": RepairOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
     "index": IndexOptions, "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
+    "search": SearchOptions, "map": MapOptions, "quality": QualityOptions,
+    "plot": PlotOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -427,6 +453,16 @@ PROTOTYPES = {
     "imgsim_page_write_html": (Status, [Handle, POINTER(PageOptions), c_char_p]),
     "imgsim_page_write_projector": (Status, [
         Handle, POINTER(c_float), c_uint32, POINTER(PageOptions), c_char_p]),
+    "imgsim_map_measure": (Status, [
+        POINTER(c_float), c_size_t, c_uint32, POINTER(c_float), c_uint32, POINTER(QualityOptions), POINTER(Quality)]),
+    "imgsim_map_measure_catalog": (Status, [Handle, Handle, POINTER(QualityOptions), POINTER(Quality)]),
+    "imgsim_map_place": (Status, [
+        Handle, POINTER(c_float), c_uint32, POINTER(c_float), c_size_t, POINTER(MapOptions), POINTER(c_float)]),
+    "imgsim_map_save": (Status, [Handle, c_char_p]),
+    "imgsim_map_load": (Status, [c_char_p, _Out]),
+    "imgsim_map_write_npy": (Status, [Handle, c_char_p]),
+    "imgsim_map_write_csv": (Status, [Handle, Handle, c_int32, c_char_p]),
+    "imgsim_map_write_plot": (Status, [Handle, Handle, POINTER(PlotOptions), c_char_p]),
     "imgsim_layout_name": (c_char_p, [c_int32]),
     "imgsim_layout_from_name": (Status, [c_char_p, POINTER(c_int32)]),
     # query.h

@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The neighbour graph of a large set, approximately: rows are reduced to principal components and put into lists around k-means
+ * centres; every list is compared with the lists near it by matrix products; one round of descent along the graph found mends
+ * the borders; and the candidates are ranked by their true distances.
+ *
+ * Sources: inverted lists: Sivic & Zisserman, ICCV 2003, doi:10.1109/ICCV.2003.1238663; descent: Dong, Moses & Li (NN-descent),
+ * WWW 2011, doi:10.1145/1963405.1963487.
+ *
+ * Work is cut by list and each list writes its own points, so the graph does not depend on the threads.
+ */
+#include "map/map_graph.h"
+
+#include "core/memory.h"
+#include "linalg/linalg.h"
+#include "map/map_kernels.h"
+#include "simd/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Components kept, and rows their axes are fitted on. */
+#define COMPONENTS 128
+#define FIT_ROWS 20000
+/* k-means on so many rows per list, in so many rounds. */
+#define ROWS_PER_LIST 24
+#define ROUNDS 5
+/*
+ * Lists that a list is compared with, itself counted: so many of a set of PROBES_ROWS rows, falling with the root of the number of
+ * rows, so that work grows with its power of 3/2 at most.
+ */
+#define PROBES 128
+#define PROBES_ROWS 60000
+#define PROBES_LEAST 40
+/* A list is at most so many times the mean: what does not fit (identical rows) opens another. */
+#define CROWDED 6
+/* Rows of a tile of products. */
+#define TILE_ROWS 256
+#define TILE_POINTS 512
+/* Neighbours whose neighbours are looked at, on either side. */
+#define DESCENT 8
+
+struct lists {
+    const struct ims_map_job *job;
+    const struct ims_map_metric *metric;
+    uint32_t k;
+    uint32_t keep; /* candidates of a point */
+    uint32_t m;    /* components */
+    uint32_t list_count;
+    uint32_t probes;
+    float *reduced; /* n x m; after sorting, in order of list */
+    float *norms;   /* n, |reduced row|^2 */
+    float *centres; /* list_count x m */
+    float *centre_norms;
+    uint32_t *list_of; /* n, by point */
+    uint32_t *order;   /* n: point at each place in order of list */
+    size_t *starts;    /* list_count + 1 */
+    float *keys;       /* n x keep, by place in order of list */
+    uint32_t *places;  /* n x keep, places in order of list */
+    uint32_t *mended;  /* n x keep: the same after descent */
+    uint32_t *neighbours;
+    float *distances;
+};
+
+static void lists_clear(struct lists *lists)
+{
+    ims_free_aligned(lists->reduced);
+    ims_free(lists->norms);
+    ims_free_aligned(lists->centres);
+    ims_free(lists->centre_norms);
+    ims_free(lists->list_of);
+    ims_free(lists->order);
+    ims_free(lists->starts);
+    ims_free(lists->keys);
+    ims_free(lists->places);
+    ims_free(lists->mended);
+}
+
+static void row_norms(const float *rows, size_t count, size_t m, float *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = ims_kernels()->dot(rows + i * m, rows + i * m, m);
+}
+
+/* ---- k-means ---- */
+
+struct assignment {
+    const struct lists *lists;
+    const float *rows;
+    size_t count;
+    uint32_t *out;
+};
+
+static imgsim_status assign_tile(void *context, size_t item, uint32_t worker)
+{
+    const struct assignment *assignment = context;
+    const struct lists *lists = assignment->lists;
+    const size_t m = lists->m, first = item * TILE_ROWS;
+    const size_t count =
+        assignment->count - first < TILE_ROWS ? assignment->count - first : TILE_ROWS;
+    float *dots = ims_alloc_aligned((size_t)TILE_ROWS * lists->list_count * sizeof(float));
+
+    (void)worker;
+    if (dots == NULL)
+        return ims_fail_memory((size_t)TILE_ROWS * lists->list_count * sizeof(float));
+    ims_gemm_nt(
+        count, lists->list_count, m, assignment->rows + first * m, m, lists->centres, m, dots,
+        lists->list_count);
+    for (size_t i = 0; i < count; i++) {
+        const float *row = dots + i * lists->list_count;
+        float best = INFINITY;
+        uint32_t place = 0;
+
+        for (uint32_t c = 0; c < lists->list_count; c++) {
+            const float key = lists->centre_norms[c] - 2.0f * row[c];
+
+            if (key < best) {
+                best = key;
+                place = c;
+            }
+        }
+        assignment->out[first + i] = place;
+    }
+    ims_free_aligned(dots);
+    return IMGSIM_OK;
+}
+
+static imgsim_status
+assign(const struct lists *lists, const float *rows, size_t count, uint32_t *out)
+{
+    struct assignment assignment = {lists, rows, count, out};
+
+    return ims_pool_run(
+        lists->job->pool, (count + TILE_ROWS - 1) / TILE_ROWS, assign_tile, &assignment);
+}
+
+/* Means of the rows of each centre; an empty one stays. Summed in order of the rows. */
+static imgsim_status
+move_centres(struct lists *lists, const float *rows, size_t count, const uint32_t *nearest)
+{
+    const size_t m = lists->m;
+    double *sums = ims_calloc((size_t)lists->list_count * (m + 1), sizeof(double));
+
+    if (sums == NULL)
+        return ims_fail_memory(lists->list_count * (m + 1) * sizeof(double));
+    for (size_t i = 0; i < count; i++) {
+        double *sum = sums + nearest[i] * (m + 1);
+
+        for (size_t c = 0; c < m; c++)
+            sum[c] += rows[i * m + c];
+        sum[m] += 1.0;
+    }
+    for (size_t list = 0; list < lists->list_count; list++) {
+        const double *sum = sums + list * (m + 1);
+
+        for (size_t c = 0; c < m && sum[m] > 0.0; c++)
+            lists->centres[list * m + c] = (float)(sum[c] / sum[m]);
+    }
+    ims_free(sums);
+    row_norms(lists->centres, lists->list_count, m, lists->centre_norms);
+    return IMGSIM_OK;
+}
+
+static imgsim_status find_centres(struct lists *lists)
+{
+    const size_t n = lists->job->rows->count, m = lists->m;
+    const size_t wanted = (size_t)lists->list_count * ROWS_PER_LIST;
+    const size_t step = n > wanted ? n / wanted : 1;
+    const size_t count = n / step;
+    float *sample = ims_alloc_aligned(count * m * sizeof(float));
+    uint32_t *nearest = ims_alloc_array(count, sizeof(uint32_t));
+    imgsim_status status = IMGSIM_OK;
+
+    if (sample == NULL || nearest == NULL) {
+        status = ims_fail_memory(count * m * sizeof(float));
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++)
+        memcpy(sample + i * m, lists->reduced + i * step * m, m * sizeof(float));
+    for (size_t c = 0; c < lists->list_count; c++)
+        memcpy(
+            lists->centres + c * m, sample + c * count / lists->list_count * m, m * sizeof(float));
+    row_norms(lists->centres, lists->list_count, m, lists->centre_norms);
+    for (int round = 0; round < ROUNDS && status == IMGSIM_OK; round++) {
+        if ((status = assign(lists, sample, count, nearest)) != IMGSIM_OK ||
+            (status = move_centres(lists, sample, count, nearest)) != IMGSIM_OK)
+            break;
+        status = ims_meter_tick(lists->job->meter, false);
+    }
+
+done:
+    ims_free_aligned(sample);
+    ims_free(nearest);
+    return status;
+}
+
+/* ---- lists ---- */
+
+/* Split lists that are too long: the surplus becomes lists of their own around the same centre. */
+static imgsim_status split_crowded(struct lists *lists)
+{
+    const size_t n = lists->job->rows->count, m = lists->m;
+    const size_t most = CROWDED * (n / lists->list_count + 1);
+    size_t *sizes = ims_calloc(lists->list_count, sizeof(size_t));
+    uint32_t *tails = ims_alloc_array(lists->list_count, sizeof(uint32_t));
+    uint32_t count = lists->list_count;
+    imgsim_status status = IMGSIM_OK;
+    float *centres, *norms;
+    size_t room;
+
+    if (sizes == NULL || tails == NULL) {
+        status = ims_fail_memory(lists->list_count * sizeof(size_t));
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++)
+        sizes[lists->list_of[i]]++;
+    room = lists->list_count;
+    for (uint32_t list = 0; list < lists->list_count; list++)
+        room += sizes[list] / most;
+    centres = ims_alloc_aligned(room * m * sizeof(float));
+    norms = ims_alloc_array(room, sizeof(float));
+    if (centres == NULL || norms == NULL) {
+        ims_free_aligned(centres);
+        ims_free(norms);
+        status = ims_fail_memory(room * m * sizeof(float));
+        goto done;
+    }
+    memcpy(centres, lists->centres, lists->list_count * m * sizeof(float));
+    memcpy(norms, lists->centre_norms, lists->list_count * sizeof(float));
+    memset(sizes, 0, lists->list_count * sizeof(size_t));
+    for (uint32_t list = 0; list < lists->list_count; list++)
+        tails[list] = list;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t list = lists->list_of[i];
+
+        if (sizes[list] == most) {
+            memcpy(centres + count * m, centres + list * m, m * sizeof(float));
+            norms[count] = norms[list];
+            tails[list] = count++;
+            sizes[list] = 0;
+        }
+        sizes[list]++;
+        lists->list_of[i] = tails[list];
+    }
+    ims_free_aligned(lists->centres);
+    ims_free(lists->centre_norms);
+    lists->centres = centres;
+    lists->centre_norms = norms;
+    lists->list_count = count;
+
+done:
+    ims_free(sizes);
+    ims_free(tails);
+    return status;
+}
+
+/* Sort the reduced rows by list, each list in order of point. */
+static imgsim_status sort_rows(struct lists *lists)
+{
+    const size_t n = lists->job->rows->count, m = lists->m;
+    float *sorted = ims_alloc_aligned(n * m * sizeof(float));
+    size_t *next = ims_alloc_array(lists->list_count, sizeof(size_t));
+
+    lists->starts = ims_calloc((size_t)lists->list_count + 1, sizeof(size_t));
+    if (sorted == NULL || next == NULL || lists->starts == NULL) {
+        ims_free_aligned(sorted);
+        ims_free(next);
+        return ims_fail_memory(n * m * sizeof(float));
+    }
+    for (size_t i = 0; i < n; i++)
+        lists->starts[lists->list_of[i] + 1]++;
+    for (uint32_t list = 0; list < lists->list_count; list++) {
+        next[list] = lists->starts[list];
+        lists->starts[list + 1] += lists->starts[list];
+    }
+    for (size_t i = 0; i < n; i++) {
+        const size_t place = next[lists->list_of[i]]++;
+
+        lists->order[place] = (uint32_t)i;
+        memcpy(sorted + place * m, lists->reduced + i * m, m * sizeof(float));
+    }
+    ims_free(next);
+    ims_free_aligned(lists->reduced);
+    lists->reduced = sorted;
+    row_norms(sorted, n, m, lists->norms);
+    return IMGSIM_OK;
+}
+
+/* ---- joining lists ---- */
+
+/* Numbers of the lists nearest to one, itself first. */
+static void near_lists(const struct lists *lists, uint32_t list, uint32_t *out, float *keys)
+{
+    const size_t m = lists->m;
+    struct ims_nearest nearest;
+    uint32_t *places = (uint32_t *)(keys + ims_nearest_capacity(lists->probes));
+
+    ims_nearest_init(&nearest, lists->probes - 1, keys, places);
+    for (uint32_t other = 0; other < lists->list_count; other++)
+        if (other != list)
+            ims_nearest_push(
+                &nearest,
+                ims_kernels()->l2_squared(lists->centres + list * m, lists->centres + other * m, m),
+                other);
+    ims_nearest_shrink(&nearest);
+    ims_map_sort_neighbours(nearest.keys, nearest.places, nearest.count);
+    out[0] = list;
+    memcpy(out + 1, nearest.places, nearest.count * sizeof(uint32_t));
+}
+
+/* Work space of joining one list. */
+struct join {
+    float *dots;
+    float *keys;
+    uint32_t *places;
+    struct ims_nearest nearest[TILE_ROWS];
+    uint32_t found_places[TILE_POINTS];
+    float found_keys[TILE_POINTS];
+    uint32_t probes[PROBES];
+    float probe_keys[4 * (PROBES + 64)];
+};
+
+static void join_tile(
+    const struct lists *lists,
+    struct join *join,
+    size_t row_first,
+    size_t row_count,
+    size_t point_first,
+    size_t point_count)
+{
+    const size_t m = lists->m;
+
+    ims_gemm_nt(
+        row_count, point_count, m, lists->reduced + row_first * m, m,
+        lists->reduced + point_first * m, m, join->dots, TILE_POINTS);
+    for (size_t q = 0; q < row_count; q++) {
+        struct ims_nearest *nearest = &join->nearest[q];
+        const size_t found = ims_map_kernels()->filter(
+            join->dots + q * TILE_POINTS, lists->norms + point_first, point_count, nearest->bound,
+            join->found_places, join->found_keys);
+
+        for (size_t f = 0; f < found; f++)
+            if (point_first + join->found_places[f] != row_first + q)
+                ims_nearest_push(
+                    nearest, join->found_keys[f], (uint32_t)(point_first + join->found_places[f]));
+    }
+}
+
+static void join_rows(
+    const struct lists *lists,
+    struct join *join,
+    size_t first,
+    size_t count,
+    uint32_t probe_count)
+{
+    const size_t capacity = ims_nearest_capacity(lists->keep);
+
+    for (size_t q = 0; q < count; q++)
+        ims_nearest_init(
+            &join->nearest[q], lists->keep, join->keys + q * capacity, join->places + q * capacity);
+    for (uint32_t p = 0; p < probe_count; p++) {
+        const size_t end = lists->starts[join->probes[p] + 1];
+
+        for (size_t at = lists->starts[join->probes[p]]; at < end; at += TILE_POINTS)
+            join_tile(
+                lists, join, first, count, at, end - at < TILE_POINTS ? end - at : TILE_POINTS);
+    }
+    for (size_t q = 0; q < count; q++) {
+        struct ims_nearest *nearest = &join->nearest[q];
+        float *keys = lists->keys + (first + q) * lists->keep;
+        uint32_t *places = lists->places + (first + q) * lists->keep;
+
+        ims_nearest_shrink(nearest);
+        ims_map_sort_neighbours(nearest->keys, nearest->places, nearest->count);
+        for (size_t i = 0; i < nearest->count; i++) {
+            keys[i] = nearest->keys[i] + lists->norms[first + q];
+            places[i] = nearest->places[i];
+        }
+        /* Too few points in all the lists compared: the row ends early. */
+        for (size_t i = nearest->count; i < lists->keep; i++) {
+            keys[i] = INFINITY;
+            places[i] = UINT32_MAX;
+        }
+    }
+}
+
+static imgsim_status join_list(void *context, size_t item, uint32_t worker)
+{
+    const struct lists *lists = context;
+    const size_t capacity = ims_nearest_capacity(lists->keep);
+    const size_t end = lists->starts[item + 1];
+    struct join *join = ims_alloc_aligned(sizeof(*join));
+    imgsim_status status = IMGSIM_OK;
+
+    if (worker == 0 && (status = ims_meter_tick(lists->job->meter, false)) != IMGSIM_OK)
+        goto done;
+    if (join == NULL) {
+        status = ims_fail_memory(sizeof(*join));
+        goto done;
+    }
+    join->dots = ims_alloc_aligned((size_t)TILE_ROWS * TILE_POINTS * sizeof(float));
+    join->keys = ims_alloc_array(TILE_ROWS * capacity, sizeof(float));
+    join->places = ims_alloc_array(TILE_ROWS * capacity, sizeof(uint32_t));
+    if (join->dots == NULL || join->keys == NULL || join->places == NULL) {
+        status = ims_fail_memory(TILE_ROWS * capacity * sizeof(float));
+    } else {
+        near_lists(lists, (uint32_t)item, join->probes, join->probe_keys);
+        for (size_t first = lists->starts[item]; first < end; first += TILE_ROWS)
+            join_rows(
+                lists, join, first, end - first < TILE_ROWS ? end - first : TILE_ROWS,
+                lists->probes);
+        atomic_fetch_add(&lists->job->meter->done, (end - lists->starts[item]) / 2);
+    }
+    ims_free_aligned(join->dots);
+    ims_free(join->keys);
+    ims_free(join->places);
+
+done:
+    ims_free_aligned(join);
+    return status;
+}
+
+/* ---- descent ---- */
+
+/* Offer the neighbours of a point's nearest neighbours to it. The graph before stays as it is: order does not matter. */
+static void mend_point(const struct lists *lists, size_t place, struct ims_nearest *nearest)
+{
+    const size_t m = lists->m, keep = lists->keep;
+    const uint32_t *own = lists->places + place * keep;
+    const float *own_keys = lists->keys + place * keep;
+    const float *row = lists->reduced + place * m;
+    uint32_t fresh[DESCENT * DESCENT];
+    size_t count = 0;
+
+    nearest->count = 0;
+    nearest->bound = INFINITY;
+    for (size_t i = 0; i < keep && own[i] != UINT32_MAX; i++)
+        ims_nearest_push(nearest, own_keys[i], own[i]);
+    for (size_t i = 0; i < keep && i < DESCENT && own[i] != UINT32_MAX; i++) {
+        const uint32_t *others = lists->places + own[i] * keep;
+
+        for (size_t j = 0; j < keep && j < DESCENT && others[j] != UINT32_MAX; j++) {
+            bool known = others[j] == place;
+
+            for (size_t o = 0; o < keep && !known; o++)
+                known = own[o] == others[j];
+            for (size_t o = 0; o < count && !known; o++)
+                known = fresh[o] == others[j];
+            if (!known)
+                fresh[count++] = others[j];
+        }
+    }
+    if (own_keys[keep - 1] < nearest->bound)
+        nearest->bound = own_keys[keep - 1];
+    for (size_t i = 0; i < count; i++)
+        ims_nearest_push(
+            nearest, ims_kernels()->l2_squared(row, lists->reduced + fresh[i] * m, m), fresh[i]);
+    ims_nearest_shrink(nearest);
+}
+
+static imgsim_status mend_tile(void *context, size_t item, uint32_t worker)
+{
+    const struct lists *lists = context;
+    const size_t n = lists->job->rows->count, first = item * TILE_ROWS;
+    const size_t end = first + TILE_ROWS < n ? first + TILE_ROWS : n;
+    const size_t capacity = ims_nearest_capacity(lists->keep);
+    float *keys = ims_alloc_array(capacity, sizeof(float));
+    uint32_t *places = ims_alloc_array(capacity, sizeof(uint32_t));
+    struct ims_nearest nearest;
+    imgsim_status status = IMGSIM_OK;
+
+    if (keys == NULL || places == NULL)
+        status = ims_fail_memory(capacity * sizeof(float));
+    else if (worker == 0)
+        status = ims_meter_tick(lists->job->meter, false);
+    for (size_t place = first; place < end && status == IMGSIM_OK; place++) {
+        uint32_t *out = lists->mended + place * lists->keep;
+
+        ims_nearest_init(&nearest, lists->keep, keys, places);
+        mend_point(lists, place, &nearest);
+        memcpy(out, nearest.places, nearest.count * sizeof(uint32_t));
+        for (size_t i = nearest.count; i < lists->keep; i++)
+            out[i] = UINT32_MAX;
+    }
+    ims_free(keys);
+    ims_free(places);
+    return status;
+}
+
+/* ---- ranking ---- */
+
+/* Rows with fewer candidates than k (tiny lists) are filled up from the places around them. */
+static size_t fill_up(const struct lists *lists, size_t place, uint32_t *candidates, size_t count)
+{
+    const size_t n = lists->job->rows->count;
+
+    for (size_t step = 1; count < lists->k; step++) {
+        const size_t other = (place + step) % n;
+        bool known = other == place;
+
+        for (size_t i = 0; i < count && !known; i++)
+            known = candidates[i] == other;
+        if (!known)
+            candidates[count++] = (uint32_t)other;
+    }
+    return count;
+}
+
+static imgsim_status rank_tile(void *context, size_t item, uint32_t worker)
+{
+    const struct lists *lists = context;
+    const size_t n = lists->job->rows->count, first = item * TILE_ROWS;
+    const size_t end = first + TILE_ROWS < n ? first + TILE_ROWS : n;
+    const uint32_t k = lists->k;
+    float *distances = ims_alloc_array(lists->keep, sizeof(float));
+    uint32_t *points = ims_alloc_array(lists->keep, sizeof(uint32_t));
+    imgsim_status status = IMGSIM_OK;
+
+    if (distances == NULL || points == NULL)
+        status = ims_fail_memory(lists->keep * sizeof(float));
+    else if (worker == 0)
+        status = ims_meter_tick(lists->job->meter, false);
+    for (size_t place = first; place < end && status == IMGSIM_OK; place++) {
+        uint32_t *candidates = lists->mended + place * lists->keep;
+        const uint32_t point = lists->order[place];
+        size_t count = 0;
+
+        while (count < lists->keep && candidates[count] != UINT32_MAX)
+            count++;
+        count = fill_up(lists, place, candidates, count);
+        for (size_t i = 0; i < count; i++) {
+            points[i] = lists->order[candidates[i]];
+            distances[i] = ims_map_distance(lists->metric, point, points[i]);
+        }
+        ims_map_sort_neighbours(distances, points, count);
+        memcpy(lists->neighbours + (size_t)point * k, points, k * sizeof(uint32_t));
+        memcpy(lists->distances + (size_t)point * k, distances, k * sizeof(float));
+    }
+    ims_free(distances);
+    ims_free(points);
+    if (status == IMGSIM_OK)
+        atomic_fetch_add(&lists->job->meter->done, (end - first) / 2);
+    return status;
+}
+
+/* ---- all steps ---- */
+
+static void choose_sizes(struct lists *lists)
+{
+    const struct ims_map_rows *rows = lists->job->rows;
+    const double root = sqrt((double)rows->count);
+
+    lists->m = rows->dimension < COMPONENTS ? rows->dimension : COMPONENTS;
+    /* Ranking needs more of what is left over the fewer are wanted. */
+    lists->keep = (lists->k <= 30 ? 2 * lists->k : lists->k + lists->k / 2) + 16;
+    if (lists->keep > rows->count - 1)
+        lists->keep = (uint32_t)(rows->count - 1);
+    lists->list_count = (uint32_t)(2.0 * root);
+    lists->probes = (uint32_t)(PROBES * fmin(1.0, sqrt(PROBES_ROWS / (double)rows->count)));
+    if (lists->probes < PROBES_LEAST)
+        lists->probes = PROBES_LEAST;
+    if (lists->list_count < lists->probes)
+        lists->list_count = lists->probes;
+    if (lists->list_count > rows->count)
+        lists->list_count = (uint32_t)rows->count;
+}
+
+static imgsim_status lists_alloc(struct lists *lists)
+{
+    const size_t n = lists->job->rows->count, m = lists->m;
+
+    lists->reduced = ims_alloc_aligned(n * m * sizeof(float));
+    lists->norms = ims_alloc_array(n, sizeof(float));
+    lists->centres = ims_alloc_aligned(lists->list_count * m * sizeof(float));
+    lists->centre_norms = ims_alloc_array(lists->list_count, sizeof(float));
+    lists->list_of = ims_alloc_array(n, sizeof(uint32_t));
+    lists->order = ims_alloc_array(n, sizeof(uint32_t));
+    if (lists->reduced == NULL || lists->norms == NULL || lists->centres == NULL ||
+        lists->centre_norms == NULL || lists->list_of == NULL || lists->order == NULL)
+        return ims_fail_memory(n * m * sizeof(float));
+    return IMGSIM_OK;
+}
+
+static imgsim_status join_all(struct lists *lists)
+{
+    const size_t n = lists->job->rows->count;
+    const size_t tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
+    imgsim_status status;
+
+    if (lists->probes > lists->list_count)
+        lists->probes = lists->list_count;
+    lists->keys = ims_alloc_array(n * lists->keep, sizeof(float));
+    lists->places = ims_alloc_array(n * lists->keep, sizeof(uint32_t));
+    lists->mended = ims_alloc_array(n * lists->keep, sizeof(uint32_t));
+    if (lists->keys == NULL || lists->places == NULL || lists->mended == NULL)
+        return ims_fail_memory(n * lists->keep * sizeof(float));
+    if ((status = ims_pool_run(lists->job->pool, lists->list_count, join_list, lists)) != IMGSIM_OK)
+        return status;
+    return ims_pool_run(lists->job->pool, tiles, mend_tile, lists);
+}
+
+imgsim_status ims_map_graph_lists(
+    const struct ims_map_job *job,
+    const struct ims_map_metric *metric,
+    uint32_t k,
+    uint32_t *neighbours,
+    float *distances)
+{
+    const size_t n = job->rows->count;
+    struct lists lists = {.job = job, .metric = metric, .k = k};
+    imgsim_status status;
+
+    lists.neighbours = neighbours;
+    lists.distances = distances;
+    choose_sizes(&lists);
+    if ((status = lists_alloc(&lists)) != IMGSIM_OK ||
+        (status = ims_map_principal(job, lists.m, FIT_ROWS, lists.reduced)) != IMGSIM_OK ||
+        (status = find_centres(&lists)) != IMGSIM_OK ||
+        (status = assign(&lists, lists.reduced, n, lists.list_of)) != IMGSIM_OK ||
+        (status = split_crowded(&lists)) != IMGSIM_OK ||
+        (status = sort_rows(&lists)) != IMGSIM_OK || (status = join_all(&lists)) != IMGSIM_OK)
+        goto done;
+
+    /* What ranking does not need is a good deal of memory. */
+    ims_free_aligned(lists.reduced);
+    ims_free(lists.keys);
+    ims_free(lists.places);
+    lists.reduced = NULL;
+    lists.keys = NULL;
+    lists.places = NULL;
+    status = ims_pool_run(job->pool, (n + TILE_ROWS - 1) / TILE_ROWS, rank_tile, &lists);
+
+done:
+    lists_clear(&lists);
+    return status;
+}
