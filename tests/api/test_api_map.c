@@ -92,6 +92,203 @@ static void plain_rows_are_laid_out(int32_t layout)
     }
 }
 
+static void maps_are_measured(void)
+{
+    imgsim_map_options options = settings(IMGSIM_LAYOUT_TSNE, 2);
+    imgsim_quality quality = {.struct_size = sizeof(quality)};
+    imgsim_quality_options how;
+    imgsim_map *map = NULL;
+
+    CHECK_OK(imgsim_quality_options_init(&how, sizeof(how)));
+    how.neighbours = 10;
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map));
+    CHECK_OK(
+        imgsim_map_measure(rows, ROWS, VALUES, imgsim_map_get_positions(map), 2, &how, &quality));
+    CHECK_EQUAL(quality.anchors, ROWS);
+    CHECK_EQUAL(quality.neighbours, 10);
+    CHECK(quality.trustworthiness > 0.85 && quality.trustworthiness <= 1.0);
+    CHECK(quality.continuity > 0.85 && quality.continuity <= 1.0);
+    CHECK(quality.preservation > 0.3 && quality.preservation <= 1.0);
+
+    /* Rows as their own map lose nothing. */
+    how.metric = IMGSIM_METRIC_L2;
+    CHECK_OK(imgsim_map_measure(rows, ROWS, 3, rows, 3, &how, &quality));
+    CHECK_NEAR(quality.trustworthiness, 1.0, 1e-6);
+    CHECK_NEAR(quality.continuity, 1.0, 1e-6);
+    CHECK_NEAR(quality.preservation, 1.0, 1e-3);
+
+    how.neighbours = ROWS / 2;
+    CHECK_FAILS(
+        imgsim_map_measure(rows, ROWS, VALUES, imgsim_map_get_positions(map), 2, &how, &quality),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "150");
+    how.neighbours = 10;
+    how.metric = IMGSIM_METRIC_HAMMING;
+    CHECK_FAILS(
+        imgsim_map_measure(rows, ROWS, VALUES, imgsim_map_get_positions(map), 2, &how, &quality),
+        IMGSIM_ERROR_UNSUPPORTED, "cosine");
+    imgsim_map_free(map);
+}
+
+/* New rows near a cloud land in it; a row of the map gets its own place. */
+static void new_rows_are_placed(int32_t layout)
+{
+    imgsim_map_options options = settings(layout, 2);
+    float fresh[4 * VALUES], positions[4 * 2];
+    imgsim_map *map = NULL;
+
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map));
+    memcpy(fresh, rows, sizeof(fresh));
+    for (size_t i = 0; i < 3 * VALUES; i++)
+        fresh[i] = (rows[i] + rows[i + 3 * VALUES]) / 2.0F; /* of the same cloud */
+    CHECK_OK(imgsim_map_place(map, rows, VALUES, fresh, 4, &options, positions));
+    CHECK(memcmp(positions + 6, imgsim_map_get_positions(map) + 6, 2 * sizeof(float)) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        double best = INFINITY;
+        size_t nearest = 0;
+
+        for (size_t j = 0; j < ROWS; j++) {
+            const float *at = imgsim_map_get_positions(map) + 2 * j;
+            const double square =
+                pow(at[0] - positions[2 * i], 2) + pow(at[1] - positions[2 * i + 1], 2);
+
+            if (square < best) {
+                best = square;
+                nearest = j;
+            }
+        }
+        CHECK_EQUAL(nearest % 3, i);
+    }
+    imgsim_map_free(map);
+    options = settings(IMGSIM_LAYOUT_PCA, 2);
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map));
+    CHECK_FAILS(
+        imgsim_map_place(map, rows, VALUES, fresh, 4, &options, positions),
+        IMGSIM_ERROR_UNSUPPORTED, "PCA");
+    imgsim_map_free(map);
+}
+
+static size_t file_size(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 ? (size_t)info.st_size : 0;
+}
+
+static void maps_are_written(const char *folder)
+{
+    imgsim_map_options options = settings(IMGSIM_LAYOUT_UMAP, 3);
+    imgsim_map *map = NULL, *again = NULL;
+    int32_t groups[ROWS];
+    static const char *const names[] = {"first", "second & more", "third"};
+    imgsim_plot_options how;
+    char path[700];
+
+    for (size_t i = 0; i < ROWS; i++)
+        groups[i] = i % 7 == 0 ? -1 : (int32_t)(i % 3);
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map));
+    snprintf(path, sizeof(path), "%s/kept.ims", folder);
+    CHECK_OK(imgsim_map_save(map, path));
+    CHECK_OK(imgsim_map_load(path, &again));
+    CHECK(
+        memcmp(
+            imgsim_map_get_positions(map), imgsim_map_get_positions(again),
+            ROWS * 3 * sizeof(float)) == 0);
+    CHECK_EQUAL(imgsim_map_get_neighbour_count(again), 14);
+    CHECK(
+        memcmp(
+            imgsim_map_get_neighbours(map), imgsim_map_get_neighbours(again),
+            ROWS * 14 * sizeof(uint32_t)) == 0);
+    imgsim_map_free(again);
+    CHECK(imgsim_map_load("/nowhere/map.ims", &again) == IMGSIM_ERROR_NOT_FOUND);
+
+    CHECK_OK(imgsim_plot_options_init(&how, sizeof(how)));
+    how.color_by = IMGSIM_COLOR_GROUPS;
+    how.width = 700;
+    how.height = 500;
+    snprintf(path, sizeof(path), "%s/map.svg", folder);
+    CHECK_FAILS(
+        imgsim_map_write_plot(map, NULL, &how, path), IMGSIM_ERROR_INVALID_ARGUMENT, "groups");
+    how.groups = groups;
+    how.group_names = names;
+    how.group_count = 3;
+    CHECK_OK(imgsim_map_write_plot(map, NULL, &how, path));
+    CHECK(file_size(path) > 3000);
+    snprintf(path, sizeof(path), "%s/map.bmp", folder);
+    CHECK_FAILS(
+        imgsim_map_write_plot(map, NULL, &how, path), IMGSIM_ERROR_INVALID_ARGUMENT, "map.bmp");
+    snprintf(path, sizeof(path), "%s/map.npy", folder);
+    CHECK_OK(imgsim_map_write_npy(map, path));
+    CHECK_EQUAL(file_size(path), 4096 + ROWS * 3 * 4);
+    snprintf(path, sizeof(path), "%s/map.ids.npy", folder);
+    CHECK_EQUAL(file_size(path), 4096 + ROWS * 8);
+    snprintf(path, sizeof(path), "%s/map.csv", folder);
+    CHECK_OK(imgsim_map_write_csv(map, NULL, IMGSIM_COLOR_AUTO, path));
+    CHECK(file_size(path) > ROWS * 10);
+    imgsim_map_free(map);
+}
+
+static int32_t stop(const imgsim_progress *progress, void *user_data)
+{
+    ++*(int *)user_data;
+    return strcmp(progress->phase, "layout") == 0;
+}
+
+static void a_layout_can_be_stopped(void)
+{
+    imgsim_map_options options = settings(IMGSIM_LAYOUT_UMAP, 2);
+    imgsim_map *map = NULL;
+    int calls = 0;
+
+    options.epochs = 100000;
+    options.progress = stop;
+    options.progress_data = &calls;
+    CHECK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map) == IMGSIM_ERROR_CANCELLED);
+    CHECK(map == NULL && calls > 0);
+}
+
+/* Begun where the last map ended, with one point that has no place yet. */
+static void a_map_goes_on_from_another(int32_t layout)
+{
+    imgsim_map_options options = settings(layout, 2);
+    float start[ROWS * 2];
+    imgsim_map *map = NULL, *next = NULL;
+
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &map));
+    memcpy(start, imgsim_map_get_positions(map), sizeof(start));
+    start[2 * 9] = NAN;
+    options.start_positions = start;
+    options.epochs = 50;
+    options.learning_rate = layout == IMGSIM_LAYOUT_UMAP ? 0.1 : 0.0;
+    CHECK_OK(imgsim_map_new(rows, ROWS, VALUES, ids, &options, &next));
+    check_clouds(next);
+    imgsim_map_free(map);
+    imgsim_map_free(next);
+}
+
+/* Rows that are all the same, or few, or of one value. */
+static void odd_rows_are_laid_out(int32_t layout)
+{
+    static const float ones[40 * 3] = {1.0F};
+    static const float line[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    imgsim_map_options options = settings(layout, 2);
+    imgsim_map *map = NULL;
+
+    CHECK_OK(imgsim_map_new(ones, 40, 3, NULL, &options, &map));
+    for (size_t i = 0; i < 80; i++)
+        CHECK(isfinite(imgsim_map_get_positions(map)[i]));
+    imgsim_map_free(map);
+    options.metric = IMGSIM_METRIC_L2;
+    options.neighbours = 100; /* more than there are */
+    CHECK_OK(imgsim_map_new(line, 8, 1, NULL, &options, &map));
+    CHECK_EQUAL(imgsim_map_get_neighbour_count(map), layout == IMGSIM_LAYOUT_PCA ? 0 : 7);
+    for (size_t i = 0; i < 16; i++)
+        CHECK(isfinite(imgsim_map_get_positions(map)[i]));
+    imgsim_map_free(map);
+    options.neighbours = 0;
+    CHECK_OK(imgsim_map_new(line, 4, 1, NULL, &options, &map));
+    imgsim_map_free(map);
+}
+
 static void bad_requests_are_refused(void)
 {
     imgsim_map_options options = settings(IMGSIM_LAYOUT_PCA, 2);
@@ -130,6 +327,52 @@ static void bad_requests_are_refused(void)
     CHECK_TEXT(imgsim_layout_name(layout), "tsne");
 }
 
+/* The file that keeps a map: asked for again it is read, not made. */
+static void a_map_is_kept(struct public_bed *bed, imgsim_map_options options)
+{
+    imgsim_quality quality = {.struct_size = sizeof(quality)};
+    imgsim_quality_options how;
+    imgsim_map *map = NULL, *again = NULL;
+    char path[900];
+    int calls = 0;
+
+    options.layout = IMGSIM_LAYOUT_UMAP;
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &map));
+    snprintf(path, sizeof(path), "%s/maps/embedding.umap-2.ims", bed->catalog_path);
+    CHECK(file_size(path) > 0);
+    snprintf(path, sizeof(path), "%s/maps/embedding.cosine.graph.ims", bed->catalog_path);
+    CHECK(file_size(path) > 0);
+    options.progress = stop;
+    options.progress_data = &calls;
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &again));
+    CHECK_EQUAL(calls, 0);
+    CHECK(
+        memcmp(
+            imgsim_map_get_positions(map), imgsim_map_get_positions(again),
+            imgsim_map_get_count(map) * 2 * sizeof(float)) == 0);
+    imgsim_map_free(again);
+
+    /* A file that is damaged is made again. */
+    CHECK(truncate(path, 100) == 0);
+    options.progress = NULL;
+    options.seed = 2;
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &again));
+    CHECK(file_size(path) > 100);
+    imgsim_map_free(again);
+
+    CHECK_OK(imgsim_quality_options_init(&how, sizeof(how)));
+    how.neighbours = 3;
+    CHECK_OK(imgsim_map_measure_catalog(map, bed->catalog, &how, &quality));
+    CHECK(quality.trustworthiness > 0.5);
+    snprintf(path, sizeof(path), "%s/table.csv", bed->folder);
+    CHECK_OK(imgsim_map_write_csv(map, bed->catalog, IMGSIM_COLOR_FOLDER, path));
+    CHECK(file_size(path) > imgsim_map_get_count(map) * 60);
+    snprintf(path, sizeof(path), "%s/map.svg", bed->folder);
+    CHECK_OK(imgsim_map_write_plot(map, bed->catalog, NULL, path));
+    maps_are_written(bed->folder);
+    imgsim_map_free(map);
+}
+
 static void a_catalog_is_laid_out(void)
 {
     imgsim_map_options options = settings(IMGSIM_LAYOUT_PCA, 2);
@@ -148,13 +391,23 @@ static void a_catalog_is_laid_out(void)
         imgsim_map_new_catalog(bed.catalog, "hash", &options, &map), IMGSIM_ERROR_UNSUPPORTED,
         "hash");
     CHECK(map == NULL);
+    a_map_is_kept(&bed, options);
     bed_close(&bed);
 }
 
 int main(void)
 {
     make_rows();
-    plain_rows_are_laid_out(IMGSIM_LAYOUT_PCA);
+    for (int32_t layout = IMGSIM_LAYOUT_PCA; layout <= IMGSIM_LAYOUT_TSNE; layout++) {
+        plain_rows_are_laid_out(layout);
+        odd_rows_are_laid_out(layout);
+    }
+    a_map_goes_on_from_another(IMGSIM_LAYOUT_UMAP);
+    a_map_goes_on_from_another(IMGSIM_LAYOUT_TSNE);
+    new_rows_are_placed(IMGSIM_LAYOUT_UMAP);
+    new_rows_are_placed(IMGSIM_LAYOUT_TSNE);
+    maps_are_measured();
+    a_layout_can_be_stopped();
     bad_requests_are_refused();
     a_catalog_is_laid_out();
     return 0;

@@ -16,7 +16,7 @@ STRUCTS = {
     "imgsim_file_info": native.FileInfo, "imgsim_feature_info": native.FeatureInfo,
     "imgsim_feature_definition": native.FeatureDefinition, "imgsim_scan_report": native.ScanReport,
     "imgsim_repair_report": native.RepairReport,
-    "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct,
+    "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct, "imgsim_quality": native.Quality,
 }
 STRUCTS.update({"imgsim_%s_options" % name: struct for name, struct in native.OPTIONS.items()})
 

@@ -10,7 +10,7 @@ from .catalog import Catalog, Feature, File, Hit, Part, Results, matches
 from .cluster import Clusters, cluster, compare_labels, silhouette
 from .extractor import Extractor, Image
 from .index import Index
-from .map import Map
+from .map import Map, Quality, measure
 from .native import Error, library
 from .page import Page
 from .projector import Projector

@@ -435,7 +435,7 @@ class Catalog:
 
     def map(self, feature=None, layout="umap", dim=2, seed=1, **settings):
         """The map of the images by a feature ("embedding"), kept with the catalog; returns a Map."""
-        return Map.of_catalog(self._handle, feature, layout, dim, seed, **settings)
+        return Map.of_catalog(self, feature, layout, dim, seed, **settings)
 
     def export_npy(self, feature, path):
         """Write a feature as PATH (dense rows) and PATH with .ids.npy (their ids)."""

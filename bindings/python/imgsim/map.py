@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps: rows laid out in two or three dimensions."""
 
-from ctypes import byref, c_float, c_int32, c_int64, c_void_p, cast
+from collections import namedtuple
+from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_int64, c_void_p, cast, sizeof
 
 import numpy as np
 
-from .arrays import Callbacks, ids_array, matrix, metric_code, pointer, view
+from . import native
+from .arrays import Callbacks, ids_array, matrix, metric_code, pointer, text, view
 from .native import MapOptions, library, make, options
 from .page import Page
 
@@ -18,7 +20,8 @@ class Map:
     """
 
     def __init__(self, rows, layout="umap", dim=2, seed=1, *, ids=None, metric="cosine", **settings):
-        rows = matrix(rows, np.float32)
+        rows = self._rows = matrix(rows, np.float32)
+        self._catalog, self._settings = None, dict(settings)
         numbers = ids_array(ids, len(rows))
         with Callbacks() as callbacks:
             struct, _kept = map_options(callbacks, layout, dim, seed, metric, settings)
@@ -29,11 +32,23 @@ class Map:
     def of_catalog(cls, catalog, feature=None, layout="umap", dim=2, seed=1, *, metric=None, **settings):
         """The map of a catalog's images; Catalog.map() is the same."""
         self = cls.__new__(cls)
+        self._rows, self._catalog, self._settings = None, catalog, dict(settings)
         with Callbacks() as callbacks:
             struct, _kept = map_options(callbacks, layout, dim, seed, metric, settings)
-            self._handle = make("imgsim_map_new_catalog", catalog, None if feature is None else feature.encode(),
-                                byref(struct))
+            self._handle = make("imgsim_map_new_catalog", catalog._handle, text(feature), byref(struct))
         return self
+
+    @classmethod
+    def load(cls, path):
+        """Read a saved map."""
+        self = cls.__new__(cls)
+        self._rows, self._catalog, self._settings = None, None, {}
+        self._handle = make("imgsim_map_load", text(path))
+        return self
+
+    def save(self, path):
+        """Save atomically."""
+        library.imgsim_map_save(self._handle, text(path))
 
     def __del__(self):
         if getattr(self, "_handle", None):
@@ -81,6 +96,87 @@ class Map:
         """Write the map for `tensorboard --logdir FOLDER`, with vectors (points x values) beside it; see Page."""
         page, settings = Page.split(self, what)
         page.write_projector(folder, vectors, **settings)
+
+
+    # ---- quality, new points, files ----
+
+    def quality(self, k=15, *, rows=None, metric=None, anchors=None, threads=None, progress=None):
+        """A Quality: how well neighbourhoods are kept. rows: needed only for a map that was loaded from a file."""
+        rows = self._rows if rows is None else rows
+        if rows is not None:
+            return measure(rows, self.positions, k, metric=metric or "cosine", anchors=anchors, threads=threads,
+                           progress=progress)
+        if self._catalog is None:
+            raise ValueError("the rows of a loaded map are not known; pass them as rows")
+        out = native.Quality(struct_size=sizeof(native.Quality))
+        with Callbacks() as callbacks:
+            settings = options("quality", neighbours=k, anchors=anchors, threads=threads)
+            settings.progress = callbacks.progress(progress)
+            library.imgsim_map_measure_catalog(self._handle, self._catalog._handle, byref(settings), byref(out))
+        return Quality(out.trustworthiness, out.continuity, out.preservation, out.anchors, out.neighbours)
+
+    def place(self, rows, map_rows=None, **settings):
+        """Positions of more rows on this map, which stays as it is. map_rows: the map's rows, where it was not made from plain ones."""
+        known = self._rows if map_rows is None else map_rows
+        if known is None:
+            raise ValueError("pass the rows of the map as map_rows")
+        known = matrix(known, np.float32)
+        if len(known) != len(self):
+            raise ValueError("map_rows has %d rows, the map %d points" % (len(known), len(self)))
+        rows = matrix(rows, np.float32, known.shape[1])
+        out = np.empty((len(rows), self.dim), np.float32)
+        chosen = {name: value for name, value in self._settings.items() if name not in ("start", "progress")}
+        chosen.update(settings)
+        with Callbacks() as callbacks:
+            struct, _kept = map_options(callbacks, self.layout, self.dim, chosen.pop("seed", 1), None, chosen)
+            library.imgsim_map_place(self._handle, pointer(known, c_float), known.shape[1], pointer(rows, c_float),
+                                     len(rows), byref(struct), pointer(out, c_float))
+        return out
+
+    def write_npy(self, path):
+        """Positions as PATH, and their ids as PATH with .ids.npy."""
+        library.imgsim_map_write_npy(self._handle, text(path))
+
+    def write_csv(self, path, color_by="auto"):
+        """A table of ids, positions and, for a catalog's map, paths and groups."""
+        library.imgsim_map_write_csv(self._handle, self._catalog_handle(), COLORS[color_by], text(path))
+
+    def write_plot(self, path, *, color_by="auto", groups=None, names=None, width=None, height=None, title=None):
+        """A picture: .png, .svg, .jpg or .webp. groups: a number per point, below 0 for none; names: of the groups."""
+        settings = options("plot", width=width, height=height, title=None if title is None else title.encode(),
+                           color_by=COLORS["groups" if groups is not None else color_by])
+        numbers = None if groups is None else np.ascontiguousarray(groups, np.int32)
+        if numbers is not None:
+            if numbers.shape != (len(self),):
+                raise ValueError("groups has shape %s, expected (%d,)" % (numbers.shape, len(self)))
+            settings.groups = pointer(numbers, c_int32)
+        if names is not None:
+            texts = (c_char_p * max(len(names), 1))(*[str(name).encode() for name in names])
+            settings.group_names = cast(texts, POINTER(c_char_p))
+            settings.group_count = len(names)
+        library.imgsim_map_write_plot(self._handle, self._catalog_handle(), byref(settings), text(path))
+
+    def _catalog_handle(self):
+        return None if self._catalog is None else self._catalog._handle
+
+
+Quality = namedtuple("Quality", "trustworthiness continuity preservation anchors k")
+COLORS = {"auto": 0, "none": 1, "label": 2, "folder": 3, "groups": 4}
+
+
+def measure(rows, positions, k=15, *, metric="cosine", anchors=None, seed=1, threads=None, progress=None):
+    """How well positions, whoever made them, keep the neighbourhoods of rows; anchors: points looked at (all up to 100,000)."""
+    rows, positions = matrix(rows, np.float32), matrix(positions, np.float32)
+    if len(rows) != len(positions):
+        raise ValueError("%d rows and %d positions" % (len(rows), len(positions)))
+    out = native.Quality(struct_size=sizeof(native.Quality))
+    with Callbacks() as callbacks:
+        settings = options("quality", neighbours=k, anchors=anchors, seed=seed, threads=threads,
+                           metric=metric_code(metric))
+        settings.progress = callbacks.progress(progress)
+        library.imgsim_map_measure(pointer(rows, c_float), len(rows), rows.shape[1], pointer(positions, c_float),
+                                   positions.shape[1], byref(settings), byref(out))
+    return Quality(out.trustworthiness, out.continuity, out.preservation, out.anchors, out.neighbours)
 
 
 def _address(typed):
