@@ -83,6 +83,11 @@ static imgsim_status prepare_sums(imgsim_projector *projector)
 
 /* ---- one panel ---- */
 
+static size_t slices_of(size_t row_count)
+{
+    return (row_count + SLICE_ROWS - 1) / SLICE_ROWS;
+}
+
 /* Adding a panel to the sums of products above the diagonal, or to their copy below it. */
 struct panel_job {
     struct ims_pca_sums *sums;
@@ -181,7 +186,7 @@ static imgsim_status multiply_block(void *context, size_t item, uint32_t worker)
 /* Add a panel; cannot fail, as all memory is there. */
 static void add_panel(struct ims_pool *pool, struct panel_job *job)
 {
-    const size_t slices = (job->row_count + SLICE_ROWS - 1) / SLICE_ROWS;
+    const size_t slices = slices_of(job->row_count);
     const size_t block_rows = (job->d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
 
     (void)ims_pool_run(pool, slices, shift_slice, job);
@@ -228,8 +233,46 @@ static void flush_panel(imgsim_projector *projector)
     sums->panel_count = 0;
 }
 
+/* Rows on their way into the panel. */
+struct intake {
+    const float *rows;
+    size_t row_count;
+    size_t d;
+    float *panel;
+};
+
+static size_t slice_end(const struct intake *intake, size_t item)
+{
+    const size_t end = (item + 1) * SLICE_ROWS;
+
+    return end < intake->row_count ? end : intake->row_count;
+}
+
+static imgsim_status check_slice(void *context, size_t item, uint32_t worker)
+{
+    const struct intake *intake = context;
+    const size_t first = item * SLICE_ROWS;
+
+    (void)worker;
+    return ims_check_finite(
+        intake->rows + first * intake->d, slice_end(intake, item) - first, intake->d, first);
+}
+
+static imgsim_status copy_slice(void *context, size_t item, uint32_t worker)
+{
+    const struct intake *intake = context;
+    const size_t first = item * SLICE_ROWS * intake->d;
+
+    (void)worker;
+    memcpy(
+        intake->panel + first, intake->rows + first,
+        (slice_end(intake, item) * intake->d - first) * sizeof(float));
+    return IMGSIM_OK;
+}
+
 imgsim_status imgsim_projector_add(imgsim_projector *projector, const float *rows, size_t row_count)
 {
+    struct intake intake = {.rows = rows, .row_count = row_count};
     struct ims_pca_sums *sums;
     imgsim_status status;
     size_t d;
@@ -240,8 +283,10 @@ imgsim_status imgsim_projector_add(imgsim_projector *projector, const float *row
         return ims_fail(
             IMGSIM_ERROR_NOT_READY, "a projector from a file takes no more rows; make a new one");
     d = projector->input_dimension;
-    if ((status = ims_check_finite(rows, row_count, d, 0)) != IMGSIM_OK ||
-        (status = prepare_sums(projector)) != IMGSIM_OK)
+    intake.d = d;
+    if ((status = prepare_sums(projector)) != IMGSIM_OK ||
+        (status = ims_pool_run(projector->pool, slices_of(row_count), check_slice, &intake)) !=
+            IMGSIM_OK)
         return status;
 
     sums = &projector->sums;
@@ -250,7 +295,8 @@ imgsim_status imgsim_projector_add(imgsim_projector *projector, const float *row
 
         if (count > row_count)
             count = row_count;
-        memcpy(sums->panel + sums->panel_count * d, rows, count * d * sizeof(float));
+        intake = (struct intake){rows, count, d, sums->panel + sums->panel_count * d};
+        (void)ims_pool_run(projector->pool, slices_of(count), copy_slice, &intake);
         sums->panel_count += count;
         rows += count * d;
         row_count -= count;
