@@ -12,6 +12,11 @@
 /* getopt_long's value of the option at position i of the table is LONG_BASE + i. */
 #define LONG_BASE 256
 
+static const struct cli_choice cli_progress_choices[] = {
+    {"lines", CLI_PROGRESS_LINES},
+    {"json", CLI_PROGRESS_JSON},
+    {NULL, 0}};
+
 /* The options that every command has. */
 #define COMMON_COUNT 9
 static void common_options(struct cli *cli, struct cli_option *out)
@@ -23,7 +28,7 @@ static void common_options(struct cli *cli, struct cli_option *out)
         {"quiet", 'q', CLI_FLAG, &cli->quiet, 0, 0, NULL},
         {"verbose", 'v', CLI_FLAG, &cli->verbose, 0, 0, NULL},
         {"json", 0, CLI_FLAG, &cli->json, 0, 0, NULL},
-        {"progress", 0, CLI_FLAG, &cli->progress, 0, 0, NULL},
+        {"progress", 0, CLI_CHOICE_OPTIONAL, &cli->progress, 0, 0, cli_progress_choices},
         {"help", 'h', CLI_FLAG, &cli->help, 0, 0, NULL},
         {"version", 0, CLI_FLAG, &cli->version, 0, 0, NULL},
     };
@@ -213,6 +218,10 @@ static int set_value(const struct cli *cli, const struct cli_option *option, con
             return cli_usage(cli, "%s: at most %d times", shown(option), CLI_LIST_MAX);
         list->items[list->count++] = text;
         return CLI_GO_ON;
+    case CLI_CHOICE_OPTIONAL:
+        if (text == NULL)
+            text = option->choices[0].name;
+        __attribute__((fallthrough));
     case CLI_CHOICE:
         for (const struct cli_choice *choice = option->choices; choice->name != NULL; choice++) {
             if (strcmp(choice->name, text) == 0) {
@@ -262,9 +271,11 @@ static void table_fill(
     letter += strlen(strcpy(letter, mode));
     for (size_t i = 0; i < table->count; i++) {
         const struct cli_option *option = &table->options[i];
-        const int argument = option->kind == CLI_FLAG             ? no_argument
-                             : option->kind == CLI_COUNT_OPTIONAL ? optional_argument
-                                                                  : required_argument;
+        const bool optional =
+            option->kind == CLI_COUNT_OPTIONAL || option->kind == CLI_CHOICE_OPTIONAL;
+        const int argument = option->kind == CLI_FLAG ? no_argument
+                             : optional               ? optional_argument
+                                                      : required_argument;
 
         table->longs[i] = (struct option){option->name, argument, NULL, LONG_BASE + (int)i};
         if (option->letter != 0) {

@@ -3,6 +3,7 @@
 #include "common.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,29 +59,90 @@ char *cli_duration_text(double seconds, char *buffer)
     return buffer;
 }
 
-/* "scan  1,234/60,000  212/s  5 failed  4 min 12 s left" */
-static void format_line(const imgsim_progress *progress, char *line, size_t line_size)
+/* A line that grows; what does not fit is left out. */
+struct line {
+    char text[256];
+    size_t used;
+};
+
+static void add(struct line *line, const char *format, ...) CLI_FORMAT(2);
+
+static void add(struct line *line, const char *format, ...)
+{
+    va_list arguments;
+    int count;
+
+    va_start(arguments, format);
+    count = vsnprintf(line->text + line->used, sizeof(line->text) - line->used, format, arguments);
+    va_end(arguments);
+    if (count > 0 && line->used + (size_t)count < sizeof(line->text))
+        line->used += (size_t)count;
+    else
+        line->text[line->used] = '\0';
+}
+
+/* "scan  1,234/60,000  212/s  18 MB/s  5 failed  4 min 12 s left" */
+static void format_line(const imgsim_progress *progress, struct line *line)
 {
     char number[32];
-    size_t used = (size_t)snprintf(
-        line, line_size, "%s  %s", progress->phase, cli_count_text(progress->done, number));
 
+    add(line, "%s  %s", progress->phase, cli_count_text(progress->done, number));
     if (progress->total > 0)
-        used += (size_t)snprintf(
-            line + used, line_size - used, "/%s", cli_count_text(progress->total, number));
+        add(line, "/%s", cli_count_text(progress->total, number));
     if (progress->rate >= 10)
-        used += (size_t)snprintf(
-            line + used, line_size - used, "  %s/s",
-            cli_count_text((uint64_t)(progress->rate + 0.5), number));
+        add(line, "  %s/s", cli_count_text((uint64_t)(progress->rate + 0.5), number));
     else if (progress->rate > 0)
-        used += (size_t)snprintf(line + used, line_size - used, "  %.1f/s", progress->rate);
+        add(line, "  %.1f/s", progress->rate);
+    if (progress->byte_rate >= 1e5)
+        add(line, progress->byte_rate >= 1e7 ? "  %.0f MB/s" : "  %.1f MB/s",
+            progress->byte_rate / 1e6);
     if (progress->failed > 0)
-        used += (size_t)snprintf(
-            line + used, line_size - used, "  %s failed", cli_count_text(progress->failed, number));
+        add(line, "  %s failed", cli_count_text(progress->failed, number));
     if (progress->remaining_seconds >= 0 && progress->total > progress->done)
-        snprintf(
-            line + used, line_size - used, "  %s left",
-            cli_duration_text(progress->remaining_seconds, number));
+        add(line, "  %s left", cli_duration_text(progress->remaining_seconds, number));
+}
+
+/* One JSON object in a line: an event of the schema imgsim.progress/1. */
+static void print_event(const imgsim_progress *progress)
+{
+    json_t *event = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "schema", "imgsim.progress/1",
+        "phase", progress->phase, "done", (json_int_t)progress->done, "total",
+        (json_int_t)progress->total, "failed", (json_int_t)progress->failed, "bytes",
+        (json_int_t)progress->bytes, "total_bytes", (json_int_t)progress->total_bytes,
+        "elapsed_seconds", progress->elapsed_seconds, "rate", progress->rate, "bytes_per_second",
+        progress->byte_rate);
+    char *text = NULL;
+
+    if (event != NULL) {
+        json_object_set_new(
+            event, "remaining_seconds",
+            progress->remaining_seconds >= 0 ? json_real(progress->remaining_seconds)
+                                             : json_null());
+        text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    }
+    if (text != NULL)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+    json_decref(event);
+}
+
+/* Lines for people come once a second, events for programs five times, and always where a phase begins or ends. */
+static bool is_due(const struct cli *cli, const imgsim_progress *progress)
+{
+    static double last = -1;
+    static char phase[32];
+    const double interval = cli->progress == CLI_PROGRESS_JSON ? 0.2 : 1;
+    const bool new_phase = strcmp(phase, progress->phase) != 0;
+    const bool at_end = cli->progress == CLI_PROGRESS_JSON && progress->total > 0 &&
+                        progress->done == progress->total;
+
+    if (last >= 0 && progress->elapsed_seconds >= last &&
+        progress->elapsed_seconds - last < interval && !new_phase && !at_end)
+        return false;
+    snprintf(phase, sizeof(phase), "%s", progress->phase);
+    last = progress->elapsed_seconds;
+    return true;
 }
 
 static bool is_terminal(void)
@@ -92,23 +154,25 @@ static bool is_terminal(void)
 
 int32_t cli_show_progress(const imgsim_progress *progress, void *user_data)
 {
-    static double last_line = -1;
     const struct cli *cli = user_data;
-    char line[256];
+    struct line line = {.used = 0};
 
+    /* A program that asked for events gets them also where people asked for silence. */
+    if (cli->progress == CLI_PROGRESS_JSON) {
+        if (is_due(cli, progress))
+            print_event(progress);
+        return interrupted != 0;
+    }
     if (cli->quiet || interrupted)
         return interrupted != 0;
     if (is_terminal()) {
-        format_line(progress, line, sizeof(line));
-        fprintf(stderr, "\r%s\033[K", line);
+        format_line(progress, &line);
+        fprintf(stderr, "\r%s\033[K", line.text);
         fflush(stderr);
         atomic_store(&line_shown, true);
-    } else if (
-        cli->progress && (last_line < 0 || progress->elapsed_seconds < last_line ||
-                          progress->elapsed_seconds - last_line >= 1)) {
-        format_line(progress, line, sizeof(line));
-        fprintf(stderr, "%s\n", line);
-        last_line = progress->elapsed_seconds;
+    } else if (cli->progress != 0 && is_due(cli, progress)) {
+        format_line(progress, &line);
+        fprintf(stderr, "%s\n", line.text);
     }
     return interrupted != 0;
 }

@@ -31,7 +31,8 @@ const char cli_help_scan[] =
     "Features:  --replace        drop a feature set made with other settings\n"
     "Scripts:   --strict         exit status 6 if some files failed\n"
     "           --json           a report on standard output\n"
-    "           --progress       progress lines also without a terminal\n";
+    "           --progress       progress lines also without a terminal\n"
+    "           --progress=json  the same as JSON, an object per line\n";
 
 struct scan_settings {
     struct cli_model_options model;

@@ -39,6 +39,9 @@ enum cli_about {
 
 struct cli_command;
 
+/* What --progress asks for: lines also without a terminal, events for programs. */
+enum { CLI_PROGRESS_LINES = 1, CLI_PROGRESS_JSON = 2 };
+
 struct cli {
     const struct cli_command *command;
     /* Values of the common options. */
@@ -48,7 +51,7 @@ struct cli {
     int32_t quiet;
     int32_t verbose;
     int32_t json;
-    int32_t progress;
+    int32_t progress; /* 0, or CLI_PROGRESS_LINES, ... */
     int32_t help;
     int32_t version;
     /* What is left of the command line, after cli_parse(). */
@@ -105,7 +108,8 @@ enum cli_kind {
     CLI_COUNT_OPTIONAL, /* uint32_t; UINT32_MAX when given without a value */
     CLI_SIZE,           /* uint64_t, least to most */
     CLI_REAL,           /* double, least to most */
-    CLI_CHOICE          /* int32_t, one of `choices` */
+    CLI_CHOICE,         /* int32_t, one of `choices` */
+    CLI_CHOICE_OPTIONAL /* the same; the first of them when given without a value */
 };
 
 struct cli_choice {

@@ -130,8 +130,12 @@ typedef struct imgsim_progress {
     double elapsed_seconds;
     /** Items per second over the last seconds; 0 while unknown. */
     double rate;
-    /** Seconds left in this phase by estimate; negative while unknown. */
+    /** Seconds left in this phase by estimate, from the items and the bytes of the files left; negative while unknown. */
     double remaining_seconds;
+    /** Bytes of all files of this phase; 0 while unknown or where it does not apply. */
+    uint64_t total_bytes;
+    /** Bytes read per second over the last seconds; 0 while unknown. */
+    double byte_rate;
 } imgsim_progress;
 
 /**

@@ -12,6 +12,10 @@
 #define CALL_INTERVAL 0.05
 #define SAMPLE_INTERVAL 0.5
 #define RATE_WINDOW 4.0
+/* The time that has passed is cut into at most this many samples for the estimate of what is left. */
+#define SAMPLES 60
+/* Delay of the time left that is shown, as a share of the time that has passed. */
+#define DELAY 0.03
 
 double ims_now(void)
 {
@@ -37,57 +41,119 @@ void ims_meter_phase(struct ims_meter *meter, const char *name, uint64_t total)
     atomic_store(&meter->done, 0);
     atomic_store(&meter->failed, 0);
     atomic_store(&meter->bytes, 0);
+    atomic_store(&meter->done_bytes, 0);
+    atomic_store(&meter->total_bytes, 0);
     atomic_store(&meter->total, total);
     meter->phase_started = ims_now();
-    meter->rate = 0.0;
-    meter->rate_time = meter->phase_started;
-    meter->rate_done = 0;
+    meter->rate = meter->byte_rate = 0.0;
+    meter->rate_time = meter->sampled_at = meter->estimated_at = meter->phase_started;
+    meter->rate_done = meter->rate_bytes = 0;
+    meter->sampled_done = meter->sampled_bytes = 0;
+    meter->estimated = -1.0;
+    ims_estimate_start(&meter->estimate, 0);
 }
 
-/* Rate over the last seconds: samples, each weighted by exp(-age / RATE_WINDOW). */
-static void update_rate(struct ims_meter *meter, double now, uint64_t done)
+void ims_meter_bytes(struct ims_meter *meter, uint64_t total, double item_bytes)
+{
+    atomic_store(&meter->total_bytes, total);
+    ims_estimate_start(&meter->estimate, item_bytes);
+}
+
+/* One smoothed rate: samples, each weighted by exp(-age / RATE_WINDOW); the first is taken as it is. */
+static double smooth(double rate, double sample, double span, bool first)
+{
+    return first ? sample : rate + (sample - rate) * (1.0 - exp(-span / RATE_WINDOW));
+}
+
+/* Rates over the last seconds. */
+static void update_rate(struct ims_meter *meter, double now, uint64_t done, uint64_t bytes)
 {
     double span = now - meter->rate_time;
-    double sample;
+    bool first = meter->rate_time == meter->phase_started;
+    double items = done > meter->rate_done ? (double)(done - meter->rate_done) : 0.0;
+    double read = bytes > meter->rate_bytes ? (double)(bytes - meter->rate_bytes) : 0.0;
 
     if (span < SAMPLE_INTERVAL)
         return;
-    sample = done > meter->rate_done ? (double)(done - meter->rate_done) / span : 0.0;
-    if (meter->rate_time == meter->phase_started)
-        meter->rate = sample;
-    else
-        meter->rate += (sample - meter->rate) * (1.0 - exp(-span / RATE_WINDOW));
+    meter->rate = smooth(meter->rate, items / span, span, first);
+    meter->byte_rate = smooth(meter->byte_rate, read / span, span, first);
     meter->rate_time = now;
     meter->rate_done = done;
+    meter->rate_bytes = bytes;
 }
 
-/* Seconds left, by the mean of the recent rate and that of the whole phase; -1 while unknown. */
-static double estimate_remaining(double recent, double overall, uint64_t done, uint64_t total)
+/* Hand what was done since the last sample to the estimate; samples grow with the time that has passed. */
+static void update_estimate(struct ims_meter *meter, double now, uint64_t done, uint64_t bytes)
 {
-    double rate = recent > 0.0 ? 0.5 * (recent + overall) : overall;
+    double elapsed = now - meter->phase_started, span = now - meter->sampled_at;
+    double interval = elapsed / SAMPLES;
 
-    if (total == 0 || !(rate > 0.0))
+    if (done < meter->sampled_done || bytes < meter->sampled_bytes ||
+        span < (interval > SAMPLE_INTERVAL ? interval : SAMPLE_INTERVAL))
+        return;
+    ims_estimate_add(
+        &meter->estimate, elapsed, span, (double)(done - meter->sampled_done),
+        (double)(bytes - meter->sampled_bytes));
+    meter->sampled_at = now;
+    meter->sampled_done = done;
+    meter->sampled_bytes = bytes;
+}
+
+/*
+ * Seconds left, -1 while unknown. It follows the estimate with a delay that is short beside the time that has passed, so that it
+ * counts down and does not jump.
+ */
+static double
+remaining(struct ims_meter *meter, double now, uint64_t done, uint64_t total, uint64_t done_bytes)
+{
+    uint64_t total_bytes = atomic_load(&meter->total_bytes);
+    uint64_t bytes_left = total_bytes > done_bytes ? total_bytes - done_bytes : 0;
+    double elapsed = now - meter->phase_started, passed = now - meter->estimated_at, fresh;
+
+    if (total == 0)
         return -1.0;
-    return done >= total ? 0.0 : (double)(total - done) / rate;
+    if (done >= total)
+        return 0.0;
+    fresh = ims_estimate_remaining(&meter->estimate, total - done, bytes_left);
+    if (fresh < 0)
+        return -1.0;
+    if (meter->estimated < 0)
+        meter->estimated = fresh;
+    else
+        meter->estimated =
+            meter->estimated - passed +
+            (fresh - meter->estimated + passed) * (1.0 - exp(-passed / (DELAY * elapsed)));
+    if (meter->estimated < 0)
+        meter->estimated = 0;
+    meter->estimated_at = now;
+    return meter->estimated;
 }
 
 static void fill_progress(struct ims_meter *meter, double now, imgsim_progress *out)
 {
     uint64_t done = atomic_load(&meter->done);
+    uint64_t done_bytes = atomic_load(&meter->done_bytes);
     uint64_t total = atomic_load(&meter->total);
+    uint64_t bytes = atomic_load(&meter->bytes);
     double span = now - meter->phase_started;
-    double overall = span > 0.0 ? (double)done / span : 0.0;
+    bool sampled;
 
-    update_rate(meter, now, done);
-    out->struct_size = sizeof(*out);
-    out->phase = meter->phase;
-    out->done = done;
-    out->total = total;
-    out->failed = atomic_load(&meter->failed);
-    out->bytes = atomic_load(&meter->bytes);
-    out->elapsed_seconds = now - meter->started;
-    out->rate = meter->rate_time > meter->phase_started ? meter->rate : overall;
-    out->remaining_seconds = estimate_remaining(meter->rate, overall, done, total);
+    update_rate(meter, now, done, bytes);
+    update_estimate(meter, now, done, done_bytes);
+    sampled = meter->rate_time > meter->phase_started;
+    *out = (imgsim_progress){
+        .struct_size = sizeof(*out),
+        .phase = meter->phase,
+        .done = done,
+        .total = total,
+        .failed = atomic_load(&meter->failed),
+        .bytes = bytes,
+        .elapsed_seconds = now - meter->started,
+        .total_bytes = atomic_load(&meter->total_bytes),
+    };
+    out->rate = sampled ? meter->rate : span > 0.0 ? (double)done / span : 0.0;
+    out->byte_rate = sampled ? meter->byte_rate : span > 0.0 ? (double)bytes / span : 0.0;
+    out->remaining_seconds = remaining(meter, now, done, total, done_bytes);
 }
 
 imgsim_status ims_meter_tick(struct ims_meter *meter, bool force)

@@ -3,6 +3,7 @@
 #ifndef IMS_CORE_PROGRESS_H
 #define IMS_CORE_PROGRESS_H
 
+#include "core/estimate.h"
 #include "core/status.h"
 
 #include <stdatomic.h>
@@ -17,18 +18,36 @@ struct ims_meter {
     atomic_uint_fast64_t total;
     atomic_uint_fast64_t failed;
     atomic_uint_fast64_t bytes;
+    /* Bytes of the items done, and of all items; only phases that called ims_meter_bytes() count them. */
+    atomic_uint_fast64_t done_bytes;
+    atomic_uint_fast64_t total_bytes;
     atomic_bool stop;
     double started;
     double phase_started;
     double last_call;
+    /* Items and bytes per second of late, and when they were looked at last. */
     double rate;
+    double byte_rate;
     double rate_time;
     uint64_t rate_done;
+    uint64_t rate_bytes;
+    /* Seconds left, when this was estimated, and what was done by then. */
+    struct ims_estimate estimate;
+    double estimated;
+    double estimated_at;
+    double sampled_at;
+    uint64_t sampled_done;
+    uint64_t sampled_bytes;
 };
 
 void ims_meter_start(struct ims_meter *meter, imgsim_progress_callback callback, void *user_data);
 /* Begin a phase: counters to zero. `name` is a constant. */
 void ims_meter_phase(struct ims_meter *meter, const char *name, uint64_t total);
+/*
+ * The items of the phase just begun have `total` bytes together; `item_bytes` of them are thought to take as long as what every item
+ * costs besides its bytes. Items raise done_bytes together with done.
+ */
+void ims_meter_bytes(struct ims_meter *meter, uint64_t total, double item_bytes);
 /*
  * From the caller's thread, often: calls the callback when 50 ms have passed (or `force`). Returns
  * CANCELLED with a text once the host has asked to stop.

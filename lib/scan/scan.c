@@ -279,6 +279,24 @@ static imgsim_status find_work(struct scan *scan, const char *const *paths, size
     return IMGSIM_OK;
 }
 
+static uint64_t bytes_to_read(const struct scan *scan)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < scan->plan.item_count; i++)
+        bytes += scan->plan.items[i].bytes;
+    return bytes;
+}
+
+/*
+ * Bytes of a JPEG that take as long as everything else that is done for a file: opening, storing, and the networks. Measured; only
+ * where the estimate of the time left begins.
+ */
+static double bytes_per_item(const struct scan *scan)
+{
+    return scan->settings.network_mask != 0 ? 512e3 : 4e3;
+}
+
 /* Work through the plan; what was stored is committed also when the host asks to stop. */
 static imgsim_status do_work(struct scan *scan)
 {
@@ -292,6 +310,7 @@ static imgsim_status do_work(struct scan *scan)
     imgsim_status status;
 
     ims_meter_phase(&scan->meter, "scan", scan->plan.item_count);
+    ims_meter_bytes(&scan->meter, bytes_to_read(scan), bytes_per_item(scan));
     if ((status = ims_pipeline_run(&options)) == IMGSIM_OK &&
         (status = ims_store_finish(&scan->store)) == IMGSIM_OK) {
         if ((status = ims_store_commit(&scan->store)) == IMGSIM_OK)

@@ -19,7 +19,9 @@ int main(void)
     OFFSET(imgsim_progress, elapsed_seconds, 48);
     OFFSET(imgsim_progress, rate, 56);
     OFFSET(imgsim_progress, remaining_seconds, 64);
-    CHECK_EQUAL(sizeof(imgsim_progress), 72);
+    OFFSET(imgsim_progress, total_bytes, 72);
+    OFFSET(imgsim_progress, byte_rate, 80);
+    CHECK_EQUAL(sizeof(imgsim_progress), 88);
 
     OFFSET(imgsim_catalog_options, struct_size, 0);
     OFFSET(imgsim_catalog_options, create, 8);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """imgsim scan and imgsim status."""
 
+import json
 import os
 import pty
 import re
@@ -153,6 +154,27 @@ def scan_is_interrupted(place):
     check(report["images"] == MANY and report["unchanged"] == kept["images"], "%s after %s" % (report, kept))
     check(report["added"] == MANY - kept["images"], "images were decoded again: %s" % report)
     check(scanned(place).json("imgsim.scan/1")["unchanged"] == MANY, "the third scan did something")
+
+
+@case
+def progress_for_programs(place):
+    """--progress=json: an object per line on standard error, of one schema, to the end of the work."""
+    gallery.draw_many(place.path("photos"), 60)
+    gallery.write(place.path("photos", "broken.jpg"), b"\xff\xd8\xff broken")
+    size = sum(os.path.getsize(place.path("photos", name)) for name in os.listdir(place.path("photos")))
+    result = place.run("scan", "photos", "--threads", "1", "-q", "--progress=json").exits(0)
+    events = [json.loads(line) for line in result.text_err.splitlines()]
+    keys = {"schema", "phase", "done", "total", "failed", "bytes", "total_bytes", "elapsed_seconds", "rate",
+            "bytes_per_second", "remaining_seconds"}
+    check(events and all(set(event) == keys for event in events), "other keys:\n%s" % result)
+    check(all(event["schema"] == "imgsim.progress/1" for event in events), "another schema")
+    scan = [event for event in events if event["phase"] == "scan"]
+    check([event["done"] for event in scan] == sorted(event["done"] for event in scan), "done goes back")
+    last = scan[-1]
+    check(last["done"] == last["total"] == 61 and last["failed"] == 1, str(last))
+    check(last["total_bytes"] == last["bytes"] == size, "%s, the files have %d bytes" % (last, size))
+    check(last["remaining_seconds"] == 0 and last["rate"] > 0 and last["bytes_per_second"] > 0, str(last))
+    place.run("scan", "photos", "--progress=xml").exits(2).says("--progress", "xml", "json")
 
 
 @case

@@ -256,8 +256,12 @@ class OwnFeatures(unittest.TestCase):
             self.catalog.scan(self.folder, progress=stop, transaction_size=5, threads=1)
         except imgsim.Error as error:
             self.assertEqual(error.status, -9)
-        report = self.catalog.scan(self.folder)
-        self.assertEqual(report["added"] + report["unchanged"], report["seen"])
+        calls.clear()
+        report = self.catalog.scan(self.folder, recheck=True, progress=lambda progress: calls.append(progress))
+        self.assertEqual(report["seen"], report["added"] + report["unchanged"] + report["refreshed"])
+        self.assertEqual((calls[-1].phase, calls[-1].done), ("scan", calls[-1].total))
+        self.assertEqual(calls[-1].total_bytes, report["bytes"])
+        self.assertGreater(calls[-1].byte_rate, 0)
 
         def broken(_progress):
             raise RuntimeError("mine")

@@ -50,6 +50,27 @@ static void figures_are_passed_on(void)
     CHECK_NEAR(seen.last.remaining_seconds, -1.0, 0.0);
 }
 
+/* Large files are left: what counts is their bytes. */
+static void bytes_count(void)
+{
+    struct ims_meter meter = {0};
+    struct seen seen = {0};
+
+    ims_meter_start(&meter, watch, &seen);
+    ims_meter_phase(&meter, "scan", 110);
+    ims_meter_bytes(&meter, 11000000, 1);
+    CHECK_OK(ims_meter_tick(&meter, true));
+    CHECK_EQUAL(seen.last.total_bytes, 11000000);
+    meter.phase_started -= 10.0;
+    meter.rate_time = meter.sampled_at = meter.estimated_at = meter.phase_started;
+    atomic_store(&meter.done, 100);
+    atomic_store(&meter.done_bytes, 1000000);
+    atomic_store(&meter.bytes, 2000000);
+    CHECK_OK(ims_meter_tick(&meter, true));
+    CHECK_NEAR(seen.last.byte_rate, 200000, 2000);
+    CHECK(seen.last.remaining_seconds > 60 && seen.last.remaining_seconds < 101);
+}
+
 static void the_host_is_not_called_too_often(void)
 {
     struct ims_meter meter = {0};
@@ -75,7 +96,7 @@ static void rate_and_remaining_follow_the_work(void)
     ims_meter_phase(&meter, "scan", 400);
     meter.started -= 10.0;
     meter.phase_started -= 10.0;
-    meter.rate_time = meter.phase_started;
+    meter.rate_time = meter.sampled_at = meter.estimated_at = meter.phase_started;
     atomic_store(&meter.done, 100);
     CHECK_OK(ims_meter_tick(&meter, true));
     CHECK_NEAR(seen.last.rate, 10.0, 0.1);
@@ -85,6 +106,8 @@ static void rate_and_remaining_follow_the_work(void)
     meter.started -= 1000.0;
     meter.phase_started -= 1000.0;
     meter.rate_time -= 1000.0;
+    meter.sampled_at -= 1000.0;
+    meter.estimated_at -= 1000.0;
     CHECK_OK(ims_meter_tick(&meter, true));
     CHECK(seen.last.rate < 0.1);
     CHECK(seen.last.remaining_seconds > 1000.0);
@@ -126,6 +149,7 @@ int main(void)
     figures_are_passed_on();
     the_host_is_not_called_too_often();
     rate_and_remaining_follow_the_work();
+    bytes_count();
     a_stopped_operation_stays_stopped();
     nobody_has_to_watch();
     return 0;

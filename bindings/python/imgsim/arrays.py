@@ -94,8 +94,9 @@ def compare(a, b, metric="cosine"):
     return out.value
 
 
-class Progress(namedtuple("Progress", "phase done total failed bytes elapsed rate remaining")):
-    """How far a long operation has come; `remaining` is None while unknown."""
+class Progress(namedtuple("Progress", "phase done total failed bytes elapsed rate remaining total_bytes byte_rate",
+                          defaults=(0, 0.0))):
+    """How far a long operation has come; `remaining` is None while unknown, rates are per second of late."""
 
     def __str__(self):
         left = "" if self.remaining is None else ", %.0f s left" % self.remaining
@@ -135,7 +136,7 @@ class Callbacks:
             p = struct.contents
             return function is not None and function(Progress(
                 p.phase.decode(), p.done, p.total, p.failed, p.bytes, p.elapsed_seconds, p.rate,
-                p.remaining_seconds if p.remaining_seconds >= 0 else None))
+                p.remaining_seconds if p.remaining_seconds >= 0 else None, p.total_bytes, p.byte_rate))
         return self.wrap(native.ProgressCallback, call)
 
     def metric(self, function):

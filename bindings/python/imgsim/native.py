@@ -20,6 +20,7 @@ class Progress(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("phase", c_char_p), ("done", c_uint64), ("total", c_uint64), ("failed", c_uint64),
         ("bytes", c_uint64), ("elapsed_seconds", c_double), ("rate", c_double), ("remaining_seconds", c_double),
+        ("total_bytes", c_uint64), ("byte_rate", c_double),
     ]
 
 
