@@ -22,7 +22,7 @@ const char cli_help_map[] =
     "--seed N                 same seed, same map (1)    --refresh  anew\n"
     "--out FILE.html          the page\n"
     "--folder DIR             and its tiles; without, only representatives have\n"
-    "--pictures N             pictures inside the page (5000), --side N pixels (64)\n"
+    "--pictures N             pictures inside the page (5000), --side N pixels\n"
     "--title TEXT             headline of the page\n"
     "--tensorboard DIR        a folder for TensorBoard's projector\n";
 
@@ -283,8 +283,7 @@ int cmd_map(struct cli *cli, int argc, char **argv)
         .spread = 1,
         .perplexity = 30,
         .seed = 1,
-        .pictures = 5000,
-        .side = 64};
+        .pictures = 5000};
     imgsim_catalog *catalog = NULL;
     const struct cli_option table[] = {
         {"layout", 0, CLI_CHOICE, &settings.layout, 0, 0, layouts},

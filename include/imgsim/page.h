@@ -33,7 +33,7 @@ typedef struct imgsim_page_options {
     const char *tiles_folder;
     /** Most representatives whose pictures are inside the page. Default 5000; 0: none. */
     uint32_t picture_count;
-    /** Longer side of these pictures in pixels, 16 to 240. Default 64. */
+    /** Longer side of these pictures in pixels, 16 to 240; 0 (default): 128 for a thousand, 64 for 5,000 or more. */
     uint32_t picture_side;
     /** Neighbours listed for an image, at most 16; 0 (default): 10 up to 50,000 points, else 5. */
     uint32_t neighbours;

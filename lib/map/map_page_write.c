@@ -7,12 +7,12 @@
 #include "core/progress.h"
 #include "core/threads.h"
 
+#include <math.h>
 #include <string.h>
 
 static const imgsim_page_options defaults = {
     .struct_size = sizeof(imgsim_page_options),
     .picture_count = 5000,
-    .picture_side = 64,
     .sprite_count = 100000,
 };
 
@@ -39,6 +39,18 @@ static imgsim_status read_options(const imgsim_page_options *options, imgsim_pag
     if (out->reserved != 0)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "reserved must be 0");
     return IMGSIM_OK;
+}
+
+/* As large as 5,000 pictures of 64 pixels take room together. */
+static uint32_t picture_side(const imgsim_page *page, const imgsim_page_options *options)
+{
+    double count =
+        (double)(page->count < options->picture_count ? page->count : options->picture_count);
+    uint32_t side = count > 0 ? (uint32_t)(64 * sqrt(5000 / count)) / 8 * 8 : 128;
+
+    if (options->picture_side != 0)
+        return options->picture_side;
+    return side < 64 ? 64 : side > 128 ? 128 : side;
 }
 
 /* ---- pictures ---- */
@@ -147,7 +159,7 @@ imgsim_status imgsim_page_write_html(
     if ((status = job_open(&job, page, options)) == IMGSIM_OK) {
         settings = (struct ims_page_settings){
             .picture_count = job.options.picture_count,
-            .picture_side = job.options.picture_side,
+            .picture_side = picture_side(page, &job.options),
             .neighbours_shown = job.options.neighbours != 0 ? job.options.neighbours
                                 : page->count <= 50000      ? 10
                                                             : 5,

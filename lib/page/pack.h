@@ -121,6 +121,9 @@ imgsim_status ims_sprite_new(
     uint32_t rows,
     uint8_t grey);
 void ims_sprite_clear(struct ims_sprite *sprite);
+/* The middle of the JPEG over a whole cell; nothing for a picture that cannot be read. */
+imgsim_status
+ims_sprite_fill(struct ims_sprite *sprite, uint32_t cell, const uint8_t *jpeg, size_t size);
 /*
  * Draw the JPEG into a cell, at its top left, as large as fits; what remains of the cell repeats
  * the picture's edge, so that compression does not bleed in. *out_width and *out_height are 0 for a

@@ -20,7 +20,7 @@
 /* Rows that TensorBoard's page reads, and the largest side of a sprite. */
 #define ROWS_SHOWN ((size_t)100000)
 #define SPRITE_SIDE_MAX 8192
-#define CELL_SIDE_MAX 128
+#define CELL_SIDE_MAX 64
 #define SPRITE_QUALITY 80
 
 struct projector {
@@ -264,13 +264,12 @@ static imgsim_status draw_row(void *context, size_t item, uint32_t worker)
     end = end < projector->settings->sprite_count ? end : projector->settings->sprite_count;
     end = end < projector->shown ? end : projector->shown;
     for (size_t row = start; row < end && status == IMGSIM_OK; row++) {
-        uint8_t *jpeg = NULL, width, height;
+        uint8_t *jpeg = NULL;
         size_t size = 0;
 
         status = input->picture(input->picture_data, projector->rows[row], &jpeg, &size);
         if (status == IMGSIM_OK && jpeg != NULL)
-            status =
-                ims_sprite_draw(&projector->sprite, (uint32_t)row, jpeg, size, &width, &height);
+            status = ims_sprite_fill(&projector->sprite, (uint32_t)row, jpeg, size);
         ims_free(jpeg);
         if (input->meter != NULL)
             input->meter->done++;

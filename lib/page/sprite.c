@@ -63,6 +63,59 @@ static void fill_cell(
     }
 }
 
+/* Decode no larger than a cell needs; NULL for a picture that cannot be read. */
+static imgsim_status
+read_picture(const uint8_t *jpeg, size_t size, uint32_t side, imgsim_image **out_picture)
+{
+    imgsim_image_options options;
+    imgsim_status status = imgsim_image_options_init(&options, sizeof(options));
+
+    *out_picture = NULL;
+    if (status != IMGSIM_OK)
+        return status;
+    options.min_side = side;
+    status = imgsim_image_load_memory(jpeg, size, &options, out_picture);
+    return status == IMGSIM_ERROR_OUT_OF_MEMORY ? status : IMGSIM_OK;
+}
+
+/* A box of the picture, scaled to width x height, into the cell. */
+static imgsim_status draw_box(
+    struct ims_sprite *sprite,
+    uint32_t cell,
+    const imgsim_image *picture,
+    const double box[4], /* left, top, width, height */
+    uint32_t width,
+    uint32_t height)
+{
+    uint8_t *pixels = ims_alloc((size_t)width * height * 3);
+    imgsim_status status;
+
+    if (pixels == NULL)
+        return ims_fail_memory((size_t)width * height * 3);
+    status = ims_resample_rgb(picture, box[0], box[1], box[2], box[3], width, height, pixels);
+    if (status == IMGSIM_OK)
+        fill_cell(sprite, cell, pixels, width, height);
+    ims_free(pixels);
+    return status;
+}
+
+imgsim_status
+ims_sprite_fill(struct ims_sprite *sprite, uint32_t cell, const uint8_t *jpeg, size_t size)
+{
+    imgsim_image *picture;
+    imgsim_status status = read_picture(jpeg, size, sprite->side, &picture);
+
+    if (status == IMGSIM_OK && picture != NULL) {
+        double shorter = picture->width < picture->height ? picture->width : picture->height;
+        double box[4] = {
+            (picture->width - shorter) / 2, (picture->height - shorter) / 2, shorter, shorter};
+
+        status = draw_box(sprite, cell, picture, box, sprite->side, sprite->side);
+    }
+    imgsim_image_free(picture);
+    return status;
+}
+
 imgsim_status ims_sprite_draw(
     struct ims_sprite *sprite,
     uint32_t cell,
@@ -71,34 +124,20 @@ imgsim_status ims_sprite_draw(
     uint8_t *out_width,
     uint8_t *out_height)
 {
-    imgsim_status status;
-    imgsim_image_options options;
-    imgsim_image *picture = NULL;
-    uint8_t *pixels = NULL;
+    imgsim_image *picture;
     uint32_t width, height;
+    imgsim_status status = read_picture(jpeg, size, sprite->side, &picture);
 
     *out_width = *out_height = 0;
-    if ((status = imgsim_image_options_init(&options, sizeof(options))) != IMGSIM_OK)
-        return status;
-    options.min_side = sprite->side;
-    status = imgsim_image_load_memory(jpeg, size, &options, &picture);
-    if (status != IMGSIM_OK)
-        return status == IMGSIM_ERROR_OUT_OF_MEMORY ? status : IMGSIM_OK;
+    if (status == IMGSIM_OK && picture != NULL) {
+        double box[4] = {0, 0, picture->width, picture->height};
 
-    fit(picture, sprite->side, &width, &height);
-    if ((pixels = ims_alloc((size_t)width * height * 3)) == NULL) {
-        status = ims_fail_memory((size_t)width * height * 3);
-        goto done;
+        fit(picture, sprite->side, &width, &height);
+        if ((status = draw_box(sprite, cell, picture, box, width, height)) == IMGSIM_OK) {
+            *out_width = (uint8_t)width;
+            *out_height = (uint8_t)height;
+        }
     }
-    if ((status = ims_resample_rgb(
-             picture, 0, 0, picture->width, picture->height, width, height, pixels)) != IMGSIM_OK)
-        goto done;
-    fill_cell(sprite, cell, pixels, width, height);
-    *out_width = (uint8_t)width;
-    *out_height = (uint8_t)height;
-
-done:
-    ims_free(pixels);
     imgsim_image_free(picture);
     return status;
 }

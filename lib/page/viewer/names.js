@@ -183,11 +183,16 @@ function markValues(plain, marks) {
   }
 }
 
-/* Places whose path or property has every word, as marks; null for an empty search. */
+/* Places whose path or property has this text, or else every word of it, as marks; null for an empty search. */
 function search(text) {
   const words = text.split(/\s+/).filter(word => word.length > 0);
   if (words.length === 0) return null;
   prepareSearch();
+  const whole = words.length > 1 ? searchWords([text.trim()]) : null;
+  return whole && whole.includes(1) ? whole : searchWords(words);
+}
+
+function searchWords(words) {
   let all = null;
   for (const word of words) {
     const marks = new Uint8Array(map.count);

@@ -71,7 +71,7 @@ function smallPicture(place) {
 /* ---- which pictures a level shows ---- */
 
 /* CSS pixels from one picture to the next at a level. */
-const spacing = level => 50 + level * 0.7;
+const spacing = level => 50 + level * 2;
 /* Scale of a level: half a power of two each. */
 const levelScale = level => 260 / SPAN * 2 ** (level / 2);
 const levelOf = scale => Math.max(0, Math.min(LEVELS - 1, Math.floor(2 * Math.log2(scale * SPAN / 260))));
@@ -233,11 +233,11 @@ const groupText = (by, text) => by.key === 'folder' && text.includes('/') ? text
 
 function drawNames(by) {
   prepareGroups(by);
-  const taken = [], at = [0, 0, 0];
+  const taken = [], at = [0, 0, 0], closer = camera.deep ? 1 : Math.max(1, camera.scale / flatHome().scale);
   overlay.textAlign = 'center';
   overlay.textBaseline = 'middle';
   overlay.lineJoin = 'round';
-  for (const group of by.groups || []) {
+  for (const group of (by.groups || []).slice(0, Math.round(24 * closer))) {
     if (by.off.has(group.value) || !toWindow(group.place, at)) continue;
     const [x, y] = at, size = Math.min(17, 11 + Math.log10(by.counts[group.value] + 1));
     let text = groupText(by, group.text);
