@@ -54,6 +54,13 @@ typedef struct imgsim_index_options {
     /** Told while building; non-zero stops (optional). */
     imgsim_progress_callback progress;
     void *progress_data;
+    /**
+     * Sparse histograms only: non-zero: each row counts as divided by its sum, values being the floats nearest to count / sum;
+     * queries are taken as they are. 0 (default): counts as they are.
+     */
+    int32_t normalize;
+    /** 0. */
+    int32_t reserved;
 } imgsim_index_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -119,7 +126,8 @@ IMGSIM_API imgsim_status imgsim_index_add_bits(
     const int64_t *ids);
 
 /**
- * The same for sparse histograms: row i has lengths[i] entries from offsets[i] on.
+ * The same for sparse histograms: row i has lengths[i] entries from offsets[i] on. They are kept in 4 bytes an entry, and
+ * searched exactly by planes of merged bins (docs/exact-histograms.md), which the first search makes.
  *
  * @param offsets  row_count offsets into bins and counts
  * @param lengths  row_count lengths

@@ -7,7 +7,7 @@
  * kept is scored again by lib/simd/reference.h and sorted by (key, id). So the answer does not depend on how the float pass
  * was made: one row after another or by a matrix product, in which parts, by which instructions.
  */
-#include "index/collector.h"
+#include "index/coarse.h"
 #include "index/index_private.h"
 
 #include "core/bitset.h"
@@ -77,22 +77,29 @@ static imgsim_status walk_part(void *context, size_t item, uint32_t worker)
     uint32_t slots[BLOCK_ROWS];
     double lower[BLOCK_ROWS], upper[BLOCK_ROWS];
     imgsim_status status = IMGSIM_OK;
+    float *room;
 
     (void)worker;
+    if ((status = ims_dense_room(search->index, &room)) != IMGSIM_OK)
+        return status;
     for (size_t start = part * round->part_rows; start < part_end; start += BLOCK_ROWS) {
         const size_t end = start + BLOCK_ROWS < part_end ? start + BLOCK_ROWS : part_end;
         const size_t count = list_rows(search, start, end, slots);
 
-        for (size_t query = first; query < last && status == IMGSIM_OK && count > 0; query++)
-            if ((status = ims_estimate_keys(
-                     search->index, &round->prepared[query], slots, count, lower, upper)) ==
+        for (size_t query = first; query < last && status == IMGSIM_OK && count > 0; query++) {
+            const struct ims_prepared_query mine =
+                ims_prepared_query_with(&round->prepared[query], room);
+
+            if ((status = ims_estimate_keys(search->index, &mine, slots, count, lower, upper)) ==
                 IMGSIM_OK)
                 status = ims_collector_add(
                     &round->collectors[query * round->part_count + part], slots, count, lower,
                     upper);
+        }
         if (status != IMGSIM_OK)
             break;
     }
+    ims_free(room);
     return status;
 }
 
@@ -185,25 +192,25 @@ static imgsim_status tighten(const struct round *round, size_t query)
     return status;
 }
 
-/* Score what the parts of a query kept, sort, answer. */
-static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
+imgsim_status ims_answer_query(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_prepared_query *prepared,
+    const struct ims_collector *parts,
+    size_t part_count,
+    double bound)
 {
-    struct round *round = context;
-    const imgsim_index *index = round->search->index;
-    struct ims_collector *parts = &round->collectors[query * round->part_count];
+    const imgsim_index *index = search->index;
     struct ims_collector all;
     struct ims_neighbour *answers = NULL;
     imgsim_status status = IMGSIM_OK;
     struct ims_topk topk;
     size_t room = 0;
 
-    (void)worker;
-    ims_collector_init(&all, round->search->k);
-    if (round->by_products && parts->count > TIGHTEN_FROM * round->search->k + BLOCK_ROWS &&
-        (status = tighten(round, query)) != IMGSIM_OK)
-        goto done;
+    ims_collector_init(&all, search->k);
+    all.bound = bound;
     /* The k-th smallest upper bound of all parts together. */
-    for (size_t part = 0; part < round->part_count; part++) {
+    for (size_t part = 0; part < part_count; part++) {
         for (size_t i = 0; i < parts[part].upper_count; i++)
             if (!ims_collector_push(&all, parts[part].uppers[i])) {
                 status = ims_fail_memory(all.upper_count * sizeof(double));
@@ -218,7 +225,7 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
     }
 
     ims_topk_init(&topk, answers, room);
-    for (size_t part = 0; part < round->part_count; part++)
+    for (size_t part = 0; part < part_count; part++)
         for (size_t i = 0; i < parts[part].count; i++) {
             const struct ims_candidate candidate = parts[part].candidates[i];
 
@@ -226,20 +233,35 @@ static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
                 continue;
             ims_topk_push(
                 &topk,
-                ims_estimates_are_keys(index)
-                    ? candidate.lower
-                    : ims_exact_key(index, &round->prepared[query], candidate.slot),
+                ims_estimates_are_keys(index) ? candidate.lower
+                                              : ims_exact_key(index, prepared, candidate.slot),
                 ims_rows_id(&index->rows, candidate.slot));
         }
     ims_topk_sort(&topk);
     for (size_t i = 0; i < topk.count; i++)
         answers[i].distance = ims_key_distance(index->metric, answers[i].distance);
-    ims_write_answers(round->search, round->first + query, answers, topk.count);
+    ims_write_answers(search, query, answers, topk.count);
 
 done:
     ims_free(answers);
     ims_collector_clear(&all);
     return status;
+}
+
+/* Answer a query from what its parts kept. */
+static imgsim_status finish_query(void *context, size_t query, uint32_t worker)
+{
+    struct round *round = context;
+    struct ims_collector *parts = &round->collectors[query * round->part_count];
+    imgsim_status status;
+
+    (void)worker;
+    if (round->by_products && parts->count > TIGHTEN_FROM * round->search->k + BLOCK_ROWS &&
+        (status = tighten(round, query)) != IMGSIM_OK)
+        return status;
+    return ims_answer_query(
+        round->search, round->first + query, &round->prepared[query], parts, round->part_count,
+        INFINITY);
 }
 
 void ims_write_answers(
@@ -347,7 +369,7 @@ static bool needs_sums(const imgsim_index *index, bool by_products)
     }
 }
 
-imgsim_status ims_exact_search(const struct ims_search *search)
+imgsim_status ims_scan_search(const struct ims_search *search)
 {
     imgsim_status status;
     struct round round = {.search = search};
@@ -385,4 +407,9 @@ done:
     ims_free(round.collectors);
     ims_free(round.prepared);
     return status;
+}
+
+imgsim_status ims_exact_search(const struct ims_search *search)
+{
+    return ims_coarse_pays(search) ? ims_coarse_search(search) : ims_scan_search(search);
 }

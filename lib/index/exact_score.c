@@ -75,6 +75,15 @@ void ims_prepared_query_clear(struct ims_prepared_query *prepared)
     prepared->dense = NULL;
 }
 
+imgsim_status ims_dense_room(const imgsim_index *index, float **out_room)
+{
+    *out_room = NULL;
+    if (index->rows.form == IMS_ROWS_SPARSE &&
+        (*out_room = ims_calloc(index->dimension, sizeof(float))) == NULL)
+        return ims_fail_memory(index->dimension * sizeof(float));
+    return IMGSIM_OK;
+}
+
 /* ---- exact ---- */
 
 /* Cosine from the sums that are known of both rows. */
@@ -245,13 +254,14 @@ static void bounds_from_sums(
     double *lower,
     double *upper)
 {
-    const double relative = relative_error(index->dimension);
-    const double absolute = absolute_error(index->dimension);
+    const bool sparse = index->rows.form == IMS_ROWS_SPARSE;
 
     for (size_t i = 0; i < count; i++) {
+        const size_t terms = sparse ? index->rows.lengths[slots[i]] : index->dimension;
+        const double relative = relative_error(terms), absolute = absolute_error(terms);
         double value = raw[i], margin = relative * value + absolute;
 
-        if (index->rows.form == IMS_ROWS_SPARSE &&
+        if (sparse &&
             (index->metric == IMGSIM_METRIC_L1 || index->metric == IMGSIM_METRIC_CHI_SQUARE))
             /* Terms over the row's entries have both signs; their magnitudes add up to less than this. */
             margin = 4 * relative * (fabs(value) + 4 * fabs(query->sum)) + absolute;
@@ -264,7 +274,7 @@ static void bounds_from_sums(
             const double scale = product > FLT_EPSILON ? 1 / sqrt(product) : 1;
 
             /* Products that fell to 0 have roots up to 2^-74.5. */
-            margin = 1e-12 + scale * (margin + 4e-23 * (index->dimension + 24.0));
+            margin = 1e-12 + scale * (margin + 4e-23 * ((double)terms + 24.0));
             value = 1 - value * scale;
             lower[i] = sqrt(fmax(value - margin, 0));
             upper[i] = sqrt(fmax(value + margin, 0));

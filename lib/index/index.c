@@ -5,6 +5,7 @@
 #include "core/bitset.h"
 #include "core/memory.h"
 #include "core/options.h"
+#include "index/coarse.h"
 #include "index/hnsw.h"
 #include "linalg/linalg.h"
 #include "simd/metric.h"
@@ -100,6 +101,12 @@ static imgsim_status check_options(const imgsim_index_options *options)
         (status = ims_index_check_range("search_width", options->search_width, 1, IMS_WIDTH_MAX)) !=
             IMGSIM_OK)
         return status;
+    if (options->reserved != 0)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "options: reserved must be 0");
+    if (options->normalize != 0 && !ims_metric_takes(options->metric, IMGSIM_ROW_UINT32))
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "normalize is for histograms, %s does not take them",
+            imgsim_metric_name(options->metric));
     if (query_type(options) == IMGSIM_ROW_BITS && options->dimension % 8 != 0)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "dimension is %u, bit rows need a multiple of 8",
@@ -136,6 +143,7 @@ imgsim_status ims_index_make(const imgsim_index_options *options, int form, imgs
     pthread_mutex_init(&index->mutex, NULL);
     atomic_init(&index->kind, options->kind);
     atomic_init(&index->sums_known, true);
+    atomic_init(&index->asked, 0);
     index->metric = options->metric;
     index->row_type = query_type(options);
     index->dimension = options->dimension;
@@ -149,6 +157,8 @@ imgsim_status ims_index_make(const imgsim_index_options *options, int form, imgs
     index->progress = options->progress;
     index->progress_data = options->progress_data;
     ims_rows_init(&index->rows, form, options->dimension);
+    index->normalize = options->normalize != 0;
+    index->rows.normalize = form == IMS_ROWS_SPARSE && index->normalize;
     if ((status = copy_factor(index, options->mahalanobis)) != IMGSIM_OK) {
         imgsim_index_free(index);
         return status;
@@ -181,6 +191,7 @@ void imgsim_index_free(imgsim_index *index)
     if (index == NULL)
         return;
     ims_graph_free(index->graph);
+    ims_coarse_free(index->coarse);
     ims_rows_clear(&index->rows);
     ims_reader_close(&index->file);
     ims_pool_free(index->pool);

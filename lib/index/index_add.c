@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adding rows to an index and removing them: checks, copies, and links in the graph. */
+#include "index/coarse.h"
 #include "index/hnsw.h"
 
 #include "core/memory.h"
@@ -122,7 +123,8 @@ static imgsim_status own_everything(imgsim_index *index)
     if (index->rows.ids == NULL && !index->rows.owned)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
     if ((status = ims_rows_own(&index->rows)) != IMGSIM_OK ||
-        (index->graph != NULL && (status = ims_graph_own(index->graph)) != IMGSIM_OK))
+        (index->graph != NULL && (status = ims_graph_own(index->graph)) != IMGSIM_OK) ||
+        (status = ims_coarse_own(index->coarse)) != IMGSIM_OK)
         return status;
     ims_reader_close(&index->file);
     return IMGSIM_OK;
@@ -166,6 +168,7 @@ static imgsim_status put_rows(
                 break;
             slots[i] = ims_rows_put(rows, changed + i % TRANSFORM_ROWS * index->dimension, ids[i]);
         }
+        ims_coarse_update(index, slots[i]);
         ++*out_put;
     }
     ims_free(changed);
@@ -257,6 +260,9 @@ imgsim_index_add(imgsim_index *index, const float *rows, size_t row_count, const
         return ims_fail(
             IMGSIM_ERROR_UNSUPPORTED, "this %s index does not take rows of floats",
             imgsim_metric_name(index->metric));
+    if (index->normalize)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED, "an index that normalizes takes sparse histograms only");
     if (row_count == 0)
         return IMGSIM_OK;
     if ((status = ims_index_check_floats(index, "row", rows, row_count, ids)) != IMGSIM_OK)
@@ -316,8 +322,11 @@ imgsim_status imgsim_index_add_sparse(
 
     /* The first rows decide that the index holds sparse ones. */
     if (index->rows.form != IMS_ROWS_SPARSE) {
+        ims_coarse_free(index->coarse);
+        index->coarse = NULL;
         ims_rows_clear(&index->rows);
         ims_rows_init(&index->rows, IMS_ROWS_SPARSE, index->dimension);
+        index->rows.normalize = index->normalize;
     }
     return add_rows(index, &addition, ids);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saving an index as sections of an .ims file, and opening one by mapping it. */
+#include "index/coarse.h"
 #include "index/hnsw.h"
 
 #include "core/bitset.h"
@@ -33,8 +34,17 @@ struct index_header {
 /* Section "sparse", from version 2 on. */
 struct sparse_header {
     uint32_t normalize;
-    uint32_t reserved;
+    uint32_t has_planes;
     uint64_t large_count;
+};
+
+/* Section "planes". */
+struct planes_header {
+    uint32_t groups[IMS_COARSE_LEVELS];
+    uint32_t levels;
+    uint32_t reserved;
+    uint64_t made_at;
+    uint64_t capacity;
 };
 
 /* ---- saving ---- */
@@ -80,6 +90,61 @@ static size_t row_sections(
     return count;
 }
 
+/* Names of the sections of the planes, by level. */
+static const char *const group_names[IMS_COARSE_LEVELS] = {"groups0", "groups1"};
+static const char *const code_names[IMS_COARSE_LEVELS] = {"codes0", "codes1"};
+static const char *const scale_names[IMS_COARSE_LEVELS] = {"scale0", "scale1"};
+static const char *const extra_names[IMS_COARSE_LEVELS] = {"extra0", "extra1"};
+
+/* Sections of the planes of sparse rows; returns their number. */
+static size_t plane_sections(
+    const struct ims_coarse *coarse,
+    struct planes_header *header,
+    struct ims_section_data *sections)
+{
+    const size_t capacity =
+        (coarse->slot_count + IMS_COARSE_BLOCK - 1) / IMS_COARSE_BLOCK * IMS_COARSE_BLOCK;
+    const size_t floats = capacity * sizeof(float);
+    size_t count = 0;
+
+    *header = (struct planes_header){
+        .groups = {coarse->groups[0], coarse->groups[1]},
+        .levels = (uint32_t)coarse->levels,
+        .made_at = coarse->made_at,
+        .capacity = capacity,
+    };
+    sections[count++] = (struct ims_section_data){"planes", header, sizeof(*header)};
+    sections[count++] = (struct ims_section_data){"offset", coarse->offset, floats};
+    for (int level = 0; level < IMS_COARSE_LEVELS; level++)
+        sections[count++] = (struct ims_section_data){
+            group_names[level], coarse->group_of[level],
+            coarse->dimension * sizeof(*coarse->group_of[level])};
+    for (int level = 0; level < coarse->levels; level++) {
+        sections[count++] = (struct ims_section_data){
+            code_names[level], coarse->codes[level], capacity * coarse->groups[level]};
+        sections[count++] =
+            (struct ims_section_data){scale_names[level], coarse->scale[level], floats};
+        sections[count++] =
+            (struct ims_section_data){extra_names[level], coarse->extra[level], floats};
+    }
+    return count;
+}
+
+/* Planes are saved with sparse rows that have them, or are enough to have them. */
+static imgsim_status make_planes(const imgsim_index *index, bool *out_has)
+{
+    struct ims_pool *pool;
+    imgsim_status status;
+
+    *out_has = index->rows.form == IMS_ROWS_SPARSE && ims_coarse_serves(index) &&
+               (index->coarse != NULL || index->rows.live_count >= IMS_COARSE_ROWS);
+    if (!*out_has)
+        return IMGSIM_OK;
+    if ((status = ims_index_pool(index, &pool)) != IMGSIM_OK)
+        return status;
+    return ims_coarse_ready(index, pool);
+}
+
 imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
 {
     imgsim_status status;
@@ -87,7 +152,9 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     struct ims_graph_header graph_header;
     struct index_header header;
     struct sparse_header sparse;
+    struct planes_header planes;
     size_t count = 2;
+    bool has_planes;
 
     if (index == NULL || path == NULL)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "index and path must not be NULL");
@@ -96,7 +163,8 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
             IMGSIM_ERROR_UNSUPPORTED, "an index with a metric of the host cannot be saved");
     if (index->rows.present != NULL)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
-    if ((status = ims_index_settle(index)) != IMGSIM_OK)
+    if ((status = ims_index_settle(index)) != IMGSIM_OK ||
+        (status = make_planes(index, &has_planes)) != IMGSIM_OK)
         return status;
 
     header = (struct index_header){
@@ -118,8 +186,13 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     sections[1] = (struct ims_section_data){
         "note", imgsim_index_get_note(index), strlen(imgsim_index_get_note(index))};
     sparse = (struct sparse_header){
-        .normalize = index->rows.normalize, .large_count = index->rows.large_count};
+        .normalize = index->rows.normalize,
+        .has_planes = has_planes,
+        .large_count = index->rows.large_count,
+    };
     count += row_sections(index, &sparse, sections + count);
+    if (has_planes)
+        count += plane_sections(index->coarse, &planes, sections + count);
     if (index->graph != NULL)
         count += ims_graph_sections(index->graph, &graph_header, sections + count);
     for (size_t i = 0; i < count; i++)
@@ -202,9 +275,9 @@ static imgsim_status read_counts(imgsim_index *index, uint64_t entries)
     if (index->file.version >= 2) {
         if ((status = fixed_section(index, "sparse", 1, sizeof(*sparse), &sparse)) != IMGSIM_OK)
             return status;
-        if (sparse->normalize > 1 || sparse->reserved != 0 || sparse->large_count > entries)
+        if (sparse->normalize > 1 || sparse->has_planes > 1 || sparse->large_count > entries)
             return damaged(index, "the header of its histograms makes no sense");
-        rows->normalize = sparse->normalize != 0;
+        rows->normalize = index->normalize = sparse->normalize != 0;
     }
     if (sparse == NULL || has_section(index, "counts"))
         return fixed_section(index, "counts", entries, sizeof(*rows->counts), &rows->counts);
@@ -220,6 +293,76 @@ static imgsim_status read_counts(imgsim_index *index, uint64_t entries)
             (i > 0 && rows->large[i].entry <= rows->large[i - 1].entry))
             return damaged(index, "its list of large counts makes no sense");
     return IMGSIM_OK;
+}
+
+/* Groups of bins as a file has them: each bin's lies below the level's number of groups. */
+static imgsim_status read_groups(const imgsim_index *index, struct ims_coarse *coarse, int level)
+{
+    imgsim_status status;
+
+    if ((status = fixed_section(
+             index, group_names[level], coarse->dimension, sizeof(*coarse->group_of[level]),
+             &coarse->group_of[level])) != IMGSIM_OK)
+        return status;
+    for (uint32_t bin = 0; bin < coarse->dimension; bin++)
+        if (coarse->group_of[level][bin] >= coarse->groups[level])
+            return damaged(index, "a bin lies outside the groups of its planes");
+    return IMGSIM_OK;
+}
+
+static imgsim_status read_level(const imgsim_index *index, struct ims_coarse *coarse, int level)
+{
+    imgsim_status status;
+
+    if ((status = fixed_section(
+             index, code_names[level], coarse->capacity, coarse->groups[level],
+             &coarse->codes[level])) != IMGSIM_OK ||
+        (status = fixed_section(
+             index, scale_names[level], coarse->capacity, sizeof(float), &coarse->scale[level])) !=
+            IMGSIM_OK)
+        return status;
+    return fixed_section(
+        index, extra_names[level], coarse->capacity, sizeof(float), &coarse->extra[level]);
+}
+
+static imgsim_status read_planes(imgsim_index *index, uint64_t slots)
+{
+    const struct planes_header *header = NULL;
+    const struct sparse_header *sparse = NULL;
+    struct ims_coarse *coarse;
+    imgsim_status status;
+
+    if (index->file.version < 2)
+        return IMGSIM_OK;
+    if ((status = fixed_section(index, "sparse", 1, sizeof(*sparse), &sparse)) != IMGSIM_OK ||
+        sparse->has_planes == 0 ||
+        (status = fixed_section(index, "planes", 1, sizeof(*header), &header)) != IMGSIM_OK)
+        return status;
+    if (header->levels < 1 || header->levels > IMS_COARSE_LEVELS || !ims_coarse_serves(index) ||
+        header->groups[0] == 0 || header->groups[0] > header->groups[1] ||
+        header->groups[1] > IMS_COARSE_GROUPS_MAX || header->groups[0] % 16 != 0 ||
+        header->groups[1] % 16 != 0 || header->capacity % IMS_COARSE_BLOCK != 0 ||
+        header->capacity < slots || header->capacity >= slots + IMS_COARSE_BLOCK)
+        return damaged(index, "the header of its planes makes no sense");
+    if ((coarse = ims_calloc(1, sizeof(*coarse))) == NULL)
+        return ims_fail_memory(sizeof(*coarse));
+    index->coarse = coarse; /* released with the index */
+    coarse->dimension = index->dimension;
+    coarse->levels = (int)header->levels;
+    coarse->made_at = header->made_at;
+    coarse->capacity = (size_t)header->capacity;
+    coarse->slot_count = (size_t)slots;
+    memcpy(coarse->groups, header->groups, sizeof(coarse->groups));
+    if ((status = fixed_section(
+             index, "offset", coarse->capacity, sizeof(float), &coarse->offset)) != IMGSIM_OK)
+        return status;
+    for (int level = 0; level < IMS_COARSE_LEVELS && status == IMGSIM_OK; level++)
+        status = read_groups(index, coarse, level);
+    for (int level = 0; level < coarse->levels && status == IMGSIM_OK; level++)
+        status = read_level(index, coarse, level);
+    if (status == IMGSIM_OK)
+        ims_coarse_find_parents(coarse);
+    return status;
 }
 
 static imgsim_status read_sparse(imgsim_index *index, const struct index_header *header)
@@ -240,7 +383,7 @@ static imgsim_status read_sparse(imgsim_index *index, const struct index_header 
         if (rows->offsets[slot] > entries || rows->lengths[slot] > entries - rows->offsets[slot])
             return damaged(index, "a row lies outside its section");
     rows->entry_count = (size_t)entries;
-    return IMGSIM_OK;
+    return read_planes(index, slots);
 }
 
 /* Free slots: each once, and without a row. */

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct ims_coarse;
+struct ims_collector;
 struct ims_graph;
 
 /* Rows at which IMGSIM_INDEX_AUTO becomes HNSW. */
@@ -36,8 +38,11 @@ struct imgsim_index {
 
     float *
         factor; /* Mahalanobis: R, dimension x dimension; rows are kept as R * row, compared by L2 */
+    bool normalize; /* sparse rows to come count as divided by their sums */
     struct ims_rows rows;
-    struct ims_graph *graph; /* NULL while there is none */
+    struct ims_graph *graph;    /* NULL while there is none */
+    struct ims_coarse *coarse;  /* planes of histograms; NULL until a search makes them */
+    atomic_uint_fast64_t asked; /* queries searched for so far */
     char *note;
     struct ims_reader file; /* what rows and graph are mapped from, if they are */
 
@@ -112,6 +117,19 @@ struct ims_prepared_query {
 imgsim_status
 ims_prepare(const imgsim_index *index, const void *query, struct ims_prepared_query *prepared);
 void ims_prepared_query_clear(struct ims_prepared_query *prepared);
+/*
+ * Threads that share a prepared query measure with room of their own for a dense row: *out_room is released with ims_free(),
+ * NULL where none is needed.
+ */
+imgsim_status ims_dense_room(const imgsim_index *index, float **out_room);
+static inline struct ims_prepared_query
+ims_prepared_query_with(const struct ims_prepared_query *prepared, float *room)
+{
+    struct ims_prepared_query mine = *prepared;
+
+    mine.dense = room;
+    return mine;
+}
 
 /*
  * The number rows are ordered by, in double precision and the same on every processor: the metric's distance, but 1 - cosine
@@ -161,8 +179,21 @@ void ims_sparse_scores(
 
 /* ---- exact.c ---- */
 
-/* The true answer, by comparing with every row that the filter lets through. */
+/* The true answer. */
 imgsim_status ims_exact_search(const struct ims_search *search);
+/* The same, by comparing with every row that the filter lets through. */
+imgsim_status ims_scan_search(const struct ims_search *search);
+/*
+ * Score the candidates that `part_count` collectors kept for a query, sort, answer. `bound`: no answer's key is above it, as
+ * far as is known without the collectors.
+ */
+imgsim_status ims_answer_query(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_prepared_query *prepared,
+    const struct ims_collector *parts,
+    size_t part_count,
+    double bound);
 /* Write the k answers of one query from `count` neighbours, nearest first. */
 void ims_write_answers(
     const struct ims_search *search,

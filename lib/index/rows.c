@@ -16,8 +16,6 @@
 
 /* The table is at most half full. */
 #define TABLE_MIN 64
-/* Counts unpacked at a time. */
-#define UNPACK 256
 
 void ims_rows_init(struct ims_rows *rows, int form, uint32_t dimension)
 {
@@ -538,17 +536,22 @@ ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32
 /* Sum of a row's counts. */
 static uint64_t count_total(const struct ims_rows *rows, uint32_t slot)
 {
-    const size_t length = rows->lengths[slot];
-    uint32_t room[UNPACK];
+    const size_t first = rows->offsets[slot], length = rows->lengths[slot];
     uint64_t total = 0;
+    uint32_t part = 0; /* of at most 65536 packed counts */
 
-    for (size_t start = 0; start < length; start += UNPACK) {
-        const size_t used = length - start < UNPACK ? length - start : UNPACK;
-        const uint32_t *counts = ims_rows_counts(rows, rows->offsets[slot] + start, used, room);
-
-        for (size_t e = 0; e < used; e++)
-            total += counts[e];
+    if (rows->counts != NULL) {
+        for (size_t e = 0; e < length; e++)
+            total += rows->counts[first + e];
+        return total;
     }
+    for (size_t e = 0; e < length; e++)
+        part += rows->packed[first + e];
+    total = part;
+    if (rows->large_count > 0)
+        for (size_t at = find_large(rows, first);
+             at < rows->large_count && rows->large[at].entry < first + length; at++)
+            total += rows->large[at].count - IMS_COUNT_LARGE;
     return total;
 }
 

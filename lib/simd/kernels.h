@@ -92,6 +92,38 @@ struct ims_kernels {
         const uint32_t *counts,
         size_t count,
         float scale);
+    /*
+     * Planes of merged bins (docs/exact-histograms.md). 64 rows whose codes u stand group after group, codes[64 g + row], over
+     * the groups g of a list, whose weights stand in the order of the list:
+     *   plane_dot: sum w u;
+     *   plane_min: sum min(q, s u^2), s = scales[row];
+     *   plane_chi: sum t^2 v, t = max(d - s (u + 1/4), 0), d = |q - s u^2| where c is not 0, else q - s u^2.
+     * The forms for one row take its codes in a line, for all groups, whose number is a multiple of 16.
+     */
+    void (*plane_dot)(
+        const uint8_t *codes,
+        const uint16_t *list,
+        size_t count,
+        const float *w,
+        float out[64]);
+    void (*plane_min)(
+        const uint8_t *codes,
+        const uint16_t *list,
+        size_t count,
+        const float *q,
+        const float scales[64],
+        float out[64]);
+    void (*plane_chi)(
+        const uint8_t *codes,
+        const uint16_t *list,
+        size_t count,
+        const float *q,
+        const float *c,
+        const float *v,
+        const float scales[64],
+        float out[64]);
+    float (*row_dot)(const uint8_t *codes, size_t groups, const float *w);
+    float (*row_min)(const uint8_t *codes, size_t groups, const float *q, float scale);
 };
 
 /* The table in use: the best this processor has, or what IMGSIM_SIMD names. */

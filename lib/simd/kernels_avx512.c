@@ -497,6 +497,129 @@ static float sparse_chi_part(
     return _mm512_reduce_add_ps(sum);
 }
 
+/* ---- planes of merged bins ---- */
+
+static inline __m512 code_values(const uint8_t *codes)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)codes)));
+}
+
+/* `c` clears the sign where the difference counts both ways. */
+static inline __m512 chi_term(__m512 u, __m512 q, __m512 c, __m512 v, __m512 scale, __m512 sum)
+{
+    const __m512 rooted = _mm512_mul_ps(scale, u);
+    const __m512 apart = _mm512_fnmadd_ps(rooted, u, q);
+    const __m512 width = _mm512_fmadd_ps(scale, _mm512_set1_ps(0.25f), rooted);
+    const __m512 both =
+        _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(apart), _mm512_castps_si512(c)));
+    const __m512 t = _mm512_max_ps(_mm512_sub_ps(both, width), _mm512_setzero_ps());
+
+    return _mm512_fmadd_ps(_mm512_mul_ps(t, t), v, sum);
+}
+
+static inline __m512 sign_mask(float c)
+{
+    return _mm512_castsi512_ps(_mm512_set1_epi32(c != 0 ? 0x7fffffff : -1));
+}
+
+static void
+plane_dot(const uint8_t *codes, const uint16_t *list, size_t count, const float *w, float out[64])
+{
+    for (size_t row = 0; row < 64; row += 32) {
+        __m512 s0 = _mm512_setzero_ps(), s1 = _mm512_setzero_ps();
+
+        for (size_t g = 0; g < count; g++) {
+            const __m512 weight = _mm512_set1_ps(w[g]);
+            const uint8_t *at = codes + list[g] * 64 + row;
+
+            s0 = _mm512_fmadd_ps(code_values(at), weight, s0);
+            s1 = _mm512_fmadd_ps(code_values(at + 16), weight, s1);
+        }
+        _mm512_storeu_ps(out + row, s0);
+        _mm512_storeu_ps(out + row + 16, s1);
+    }
+}
+
+static void plane_min(
+    const uint8_t *codes,
+    const uint16_t *list,
+    size_t count,
+    const float *q,
+    const float scales[64],
+    float out[64])
+{
+    for (size_t row = 0; row < 64; row += 32) {
+        const __m512 scale0 = _mm512_loadu_ps(scales + row),
+                     scale1 = _mm512_loadu_ps(scales + row + 16);
+        __m512 s0 = _mm512_setzero_ps(), s1 = _mm512_setzero_ps();
+
+        for (size_t g = 0; g < count; g++) {
+            const __m512 query = _mm512_set1_ps(q[g]);
+            const __m512 u0 = code_values(codes + list[g] * 64 + row);
+            const __m512 u1 = code_values(codes + list[g] * 64 + row + 16);
+
+            s0 = _mm512_add_ps(
+                s0, _mm512_min_ps(_mm512_mul_ps(scale0, _mm512_mul_ps(u0, u0)), query));
+            s1 = _mm512_add_ps(
+                s1, _mm512_min_ps(_mm512_mul_ps(scale1, _mm512_mul_ps(u1, u1)), query));
+        }
+        _mm512_storeu_ps(out + row, s0);
+        _mm512_storeu_ps(out + row + 16, s1);
+    }
+}
+
+static void plane_chi(
+    const uint8_t *codes,
+    const uint16_t *list,
+    size_t count,
+    const float *q,
+    const float *c,
+    const float *v,
+    const float scales[64],
+    float out[64])
+{
+    for (size_t row = 0; row < 64; row += 32) {
+        const __m512 scale0 = _mm512_loadu_ps(scales + row),
+                     scale1 = _mm512_loadu_ps(scales + row + 16);
+        __m512 s0 = _mm512_setzero_ps(), s1 = _mm512_setzero_ps();
+
+        for (size_t g = 0; g < count; g++) {
+            const __m512 query = _mm512_set1_ps(q[g]), full = sign_mask(c[g]),
+                         inverse = _mm512_set1_ps(v[g]);
+            const uint8_t *at = codes + list[g] * 64 + row;
+
+            s0 = chi_term(code_values(at), query, full, inverse, scale0, s0);
+            s1 = chi_term(code_values(at + 16), query, full, inverse, scale1, s1);
+        }
+        _mm512_storeu_ps(out + row, s0);
+        _mm512_storeu_ps(out + row + 16, s1);
+    }
+}
+
+static float row_dot(const uint8_t *codes, size_t groups, const float *w)
+{
+    __m512 sum = _mm512_setzero_ps();
+
+    for (size_t g = 0; g < groups; g += 16)
+        sum = _mm512_fmadd_ps(code_values(codes + g), _mm512_loadu_ps(w + g), sum);
+    return _mm512_reduce_add_ps(sum);
+}
+
+static float row_min(const uint8_t *codes, size_t groups, const float *q, float scale)
+{
+    const __m512 scales = _mm512_set1_ps(scale);
+    __m512 sum = _mm512_setzero_ps();
+
+    for (size_t g = 0; g < groups; g += 16) {
+        const __m512 u = code_values(codes + g);
+
+        sum = _mm512_add_ps(
+            sum, _mm512_min_ps(_mm512_mul_ps(scales, _mm512_mul_ps(u, u)), _mm512_loadu_ps(q + g)));
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
 const struct ims_kernels ims_kernels_avx512 = {
     .name = "avx512",
     .dot = dot,
@@ -517,6 +640,11 @@ const struct ims_kernels ims_kernels_avx512 = {
     .sparse_dot = sparse_dot,
     .sparse_l1_part = sparse_l1_part,
     .sparse_chi_part = sparse_chi_part,
+    .plane_dot = plane_dot,
+    .plane_min = plane_min,
+    .plane_chi = plane_chi,
+    .row_dot = row_dot,
+    .row_min = row_min,
 };
 
 void ims_kernels_avx512_extend(struct ims_kernels *table, bool has_vnni, bool has_vpopcntdq)

@@ -5,6 +5,8 @@
 
 #if defined(__aarch64__)
 
+#include "simd/kernels_planes.h"
+
 #include <arm_neon.h>
 #include <math.h>
 
@@ -380,6 +382,11 @@ const struct ims_kernels ims_kernels_neon = {
     .sparse_dot = sparse_dot,
     .sparse_l1_part = sparse_l1_part,
     .sparse_chi_part = sparse_chi_part,
+    .plane_dot = plane_dot,
+    .plane_min = plane_min,
+    .plane_chi = plane_chi,
+    .row_dot = row_dot,
+    .row_min = row_min,
 };
 
 #else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distance kernels in plain C: the ones every other set is tested against. */
 #include "simd/kernels_columns.h"
+#include "simd/kernels_planes.h"
 #include "simd/kernels_sets.h"
 
 #include <math.h>
@@ -251,4 +252,9 @@ const struct ims_kernels ims_kernels_scalar = {
     .sparse_dot = sparse_dot,
     .sparse_l1_part = sparse_l1_part,
     .sparse_chi_part = sparse_chi_part,
+    .plane_dot = plane_dot,
+    .plane_min = plane_min,
+    .plane_chi = plane_chi,
+    .row_dot = row_dot,
+    .row_min = row_min,
 };

@@ -147,7 +147,9 @@ int main(void)
     OFFSET(imgsim_index_options, seed, 64);
     OFFSET(imgsim_index_options, progress, 72);
     OFFSET(imgsim_index_options, progress_data, 80);
-    CHECK_EQUAL(sizeof(imgsim_index_options), 88);
+    OFFSET(imgsim_index_options, normalize, 88);
+    OFFSET(imgsim_index_options, reserved, 92);
+    CHECK_EQUAL(sizeof(imgsim_index_options), 96);
 
     OFFSET(imgsim_search_options, struct_size, 0);
     OFFSET(imgsim_search_options, search_width, 8);

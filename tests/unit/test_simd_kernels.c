@@ -166,6 +166,56 @@ static void check_sparse(const struct ims_kernels *set, size_t count, size_t off
         bound(count, chi_size));
 }
 
+/* Planes of merged bins: 64 rows, groups by a list; and one row with its codes in a line. */
+static void check_planes(const struct ims_kernels *set, struct ims_rng *rng)
+{
+    uint8_t codes[64 * 64];
+    uint16_t list[64];
+    float q[64], c[64], v[64], scales[64], out[64];
+    double dot[64] = {0}, least[64] = {0}, chi[64] = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof(codes); i++)
+        codes[i] = (uint8_t)(ims_rng_below(rng, 4) == 0 ? 0 : ims_rng_below(rng, 256));
+    for (size_t g = 0; g < 64; g++) {
+        scales[g] = (float)(ims_rng_double(rng) / 65025);
+        q[g] = (float)ims_rng_double(rng);
+        c[g] = (float)ims_rng_below(rng, 2);
+        v[g] = 1 / q[g];
+        if (ims_rng_below(rng, 3) > 0)
+            list[count++] = (uint16_t)g;
+    }
+    for (size_t g = 0; g < count; g++)
+        for (size_t row = 0; row < 64; row++) {
+            const double u = codes[list[g] * 64 + row], s = scales[row];
+            const double apart = (double)q[g] - s * u * u;
+            const double t = (c[g] != 0 ? fabs(apart) : apart) - s * (u + 0.25);
+
+            dot[row] += u * q[g];
+            least[row] += s * u * u < (double)q[g] ? s * u * u : (double)q[g];
+            chi[row] += t > 0 ? t * t * (double)v[g] : 0;
+        }
+    set->plane_dot(codes, list, count, q, out);
+    for (size_t row = 0; row < 64; row++)
+        CHECK_NEAR(out[row], dot[row], bound(count, dot[row]));
+    set->plane_min(codes, list, count, q, scales, out);
+    for (size_t row = 0; row < 64; row++)
+        CHECK_NEAR(out[row], least[row], bound(count, least[row]));
+    set->plane_chi(codes, list, count, q, c, v, scales, out);
+    for (size_t row = 0; row < 64; row++)
+        CHECK_NEAR(out[row], chi[row], bound(count, chi[row] + 64));
+
+    dot[0] = least[0] = 0;
+    for (size_t g = 0; g < 64; g++) {
+        const double mass = (double)scales[0] * codes[g] * codes[g];
+
+        dot[0] += (double)q[g] * codes[g];
+        least[0] += mass < (double)q[g] ? mass : (double)q[g];
+    }
+    CHECK_NEAR(set->row_dot(codes, 64, q), dot[0], bound(64, dot[0]));
+    CHECK_NEAR(set->row_min(codes, 64, q, scales[0]), least[0], bound(64, least[0]));
+}
+
 int main(void)
 {
     struct ims_rng rng;
@@ -193,6 +243,8 @@ int main(void)
                 check_integers(set, count, offset);
                 check_sparse(set, count, offset);
             }
+        for (size_t i = 0; i < 200; i++)
+            check_planes(set, &rng);
         printf("%s agrees\n", set->name);
     }
     CHECK(tested >= 1);

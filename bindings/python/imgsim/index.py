@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nearest rows of a set."""
 
-from ctypes import byref, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8
+from ctypes import byref, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64
 
 import numpy as np
 
@@ -15,16 +15,18 @@ class Index:
     """An index of rows: exact or HNSW ("auto" decides by size).
 
     dim counts values, or bits for "hamming" and "jaccard". `metric` may be a function(query, rows) -> distances.
-    max_links, build_width and search_width are HNSW's M, efConstruction and efSearch.
+    max_links, build_width and search_width are HNSW's M, efConstruction and efSearch. normalize=True: sparse histograms count
+    as divided by their sums (queries are taken as they are).
     """
 
     def __init__(self, dim, metric="cosine", kind="exact", threads=None, *, mahalanobis=None, max_links=None,
-                 build_width=None, search_width=None, seed=None, progress=None):
+                 build_width=None, search_width=None, seed=None, progress=None, normalize=None):
         code = c_int32()
         library.imgsim_index_kind_from_name(kind.encode(), byref(code))
         self._callbacks = Callbacks()
         settings = options("index", kind=code.value, dimension=dim, threads=threads, max_links=max_links,
-                           build_width=build_width, search_width=search_width, seed=seed)
+                           build_width=build_width, search_width=search_width, seed=seed,
+                           normalize=None if normalize is None else int(normalize))
         if callable(metric):
             settings.metric = METRIC_CALLBACK
             settings.callback = self._callbacks.metric(metric)
@@ -80,6 +82,22 @@ class Index:
         with self._callbacks:
             getattr(library, "imgsim_index_add" + suffix)(
                 self._handle, pointer(array, ctype), len(array), pointer(numbers, c_int64))
+
+    def add_sparse(self, offsets, lengths, bins, counts, ids=None):
+        """Add sparse histograms: row i has lengths[i] entries of bins and counts from offsets[i] on, bins ascending."""
+        offsets = np.ascontiguousarray(offsets, dtype=np.uint64)
+        lengths = np.ascontiguousarray(lengths, dtype=np.uint32)
+        bins = np.ascontiguousarray(bins, dtype=np.uint16)
+        counts = np.ascontiguousarray(counts, dtype=np.uint32)
+        if offsets.shape != lengths.shape or offsets.ndim != 1 or bins.shape != counts.shape or bins.ndim != 1:
+            raise ValueError("offsets and lengths, and bins and counts, have to be one-dimensional and of one length each")
+        if offsets.size and int((offsets + lengths).max()) > bins.size:
+            raise ValueError("a row ends behind the %d entries" % bins.size)
+        numbers = ids_array(ids, len(offsets))
+        with self._callbacks:
+            library.imgsim_index_add_sparse(
+                self._handle, pointer(offsets, c_uint64), pointer(lengths, c_uint32), pointer(bins, c_uint16),
+                pointer(counts, c_uint32), len(offsets), pointer(numbers, c_int64))
 
     def remove(self, ids):
         """Remove rows by id; tells how many were there."""

@@ -157,6 +157,7 @@ class IndexOptions(Structure):
         ("threads", c_uint32), ("mahalanobis", POINTER(c_double)), ("callback", MetricCallback),
         ("user_data", c_void_p), ("callback_row_type", c_int32), ("max_links", c_uint32), ("build_width", c_uint32),
         ("search_width", c_uint32), ("seed", c_uint64), ("progress", ProgressCallback), ("progress_data", c_void_p),
+        ("normalize", c_int32), ("reserved", c_int32),
     ]
 
 

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making the planes of merged bins, and keeping them in step with the rows. */
+#include "index/coarse.h"
+
+#include "core/memory.h"
+#include "simd/metric.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Rows that the groups are chosen by, and rows encoded by one thread at a time. */
+#define SAMPLE_ROWS 4096
+#define ENCODE_ROWS 1024
+/* Groups of the two levels. */
+#define GROUPS_FEW 64
+#define GROUPS_MANY 256
+/* Groups are chosen again when there are this many times the rows they were chosen for. */
+#define GROWTH 4
+
+/* What is merged: values, or their squares for correlation. */
+static bool squares(const imgsim_index *index)
+{
+    return index->metric == IMGSIM_METRIC_CORRELATION;
+}
+
+bool ims_coarse_serves(const imgsim_index *index)
+{
+    switch (index->metric) {
+    case IMGSIM_METRIC_CORRELATION:
+    case IMGSIM_METRIC_CHI_SQUARE:
+    case IMGSIM_METRIC_INTERSECTION:
+    case IMGSIM_METRIC_BHATTACHARYYA:
+        return true;
+    case IMGSIM_METRIC_L1: /* dense rows may hold negative numbers */
+        return index->rows.form == IMS_ROWS_SPARSE;
+    default:
+        return false;
+    }
+}
+
+/* ---- memory ---- */
+
+void ims_coarse_free(struct ims_coarse *coarse)
+{
+    if (coarse == NULL)
+        return;
+    for (int level = 0; level < IMS_COARSE_LEVELS && coarse->owned; level++) {
+        ims_free(coarse->group_of[level]);
+        ims_free_aligned(coarse->codes[level]);
+        ims_free(coarse->scale[level]);
+        ims_free(coarse->extra[level]);
+    }
+    if (coarse->owned)
+        ims_free(coarse->offset);
+    ims_free(coarse);
+}
+
+/* Room for `slots` slots in whole blocks; false when out of memory, everything as before then. */
+static bool grow(struct ims_coarse *coarse, size_t slots)
+{
+    size_t capacity = coarse->capacity + coarse->capacity / 2;
+
+    if (slots <= coarse->capacity)
+        return true;
+    capacity = capacity < slots ? slots : capacity;
+    capacity = (capacity + IMS_COARSE_BLOCK - 1) / IMS_COARSE_BLOCK * IMS_COARSE_BLOCK;
+    for (int level = 0; level < coarse->levels; level++) {
+        size_t scale = coarse->capacity, extra = coarse->capacity, size;
+        uint8_t *codes;
+
+        if (!ims_mul_size(capacity, coarse->groups[level], &size) ||
+            !ims_grow((void **)&coarse->scale[level], &scale, capacity, sizeof(float)) ||
+            !ims_grow((void **)&coarse->extra[level], &extra, capacity, sizeof(float)) ||
+            (codes = ims_alloc_aligned(size)) == NULL)
+            return false;
+        if (coarse->slot_count > 0)
+            memcpy(codes, coarse->codes[level], coarse->capacity * coarse->groups[level]);
+        memset(
+            codes + coarse->capacity * coarse->groups[level], 0,
+            (capacity - coarse->capacity) * coarse->groups[level]);
+        ims_free_aligned(coarse->codes[level]);
+        coarse->codes[level] = codes;
+    }
+    {
+        size_t offset = coarse->capacity;
+
+        if (!ims_grow((void **)&coarse->offset, &offset, capacity, sizeof(float)))
+            return false;
+    }
+    /* Rows of the last block that are not there: never excluded by their codes, passed over by their ids. */
+    for (size_t slot = coarse->capacity; slot < capacity; slot++) {
+        coarse->offset[slot] = 0;
+        for (int level = 0; level < coarse->levels; level++) {
+            coarse->scale[level][slot] = 0;
+            coarse->extra[level][slot] = INFINITY;
+        }
+    }
+    coarse->capacity = capacity;
+    return true;
+}
+
+imgsim_status ims_coarse_own(struct ims_coarse *coarse)
+{
+    struct ims_coarse copy;
+    bool complete = true;
+
+    if (coarse == NULL || coarse->owned)
+        return IMGSIM_OK;
+    copy = *coarse;
+    copy.owned = true;
+    copy.capacity = copy.slot_count = 0;
+    copy.offset = NULL;
+    for (int level = 0; level < IMS_COARSE_LEVELS; level++) {
+        copy.group_of[level] = ims_alloc_array(copy.dimension, sizeof(**copy.group_of));
+        copy.codes[level] = NULL;
+        copy.scale[level] = copy.extra[level] = NULL;
+        complete = complete && copy.group_of[level] != NULL;
+    }
+    for (int level = 0; level < IMS_COARSE_LEVELS && complete; level++)
+        memcpy(
+            copy.group_of[level], coarse->group_of[level],
+            copy.dimension * sizeof(**copy.group_of));
+    if (complete && (complete = grow(&copy, coarse->slot_count)))
+        for (int level = 0; level < copy.levels; level++) {
+            memcpy(copy.codes[level], coarse->codes[level], copy.capacity * copy.groups[level]);
+            memcpy(copy.scale[level], coarse->scale[level], coarse->slot_count * sizeof(float));
+            memcpy(copy.extra[level], coarse->extra[level], coarse->slot_count * sizeof(float));
+        }
+    if (!complete) {
+        struct ims_coarse *lost = ims_alloc(sizeof(*lost));
+
+        if (lost != NULL)
+            *lost = copy;
+        ims_coarse_free(lost);
+        return ims_fail_memory(coarse->capacity * (coarse->groups[0] + coarse->groups[1]));
+    }
+    memcpy(copy.offset, coarse->offset, coarse->slot_count * sizeof(float));
+    copy.slot_count = coarse->slot_count;
+    *coarse = copy;
+    return IMGSIM_OK;
+}
+
+/* ---- one row ---- */
+
+/* A row's values as they come: adds each value, or its square, to its group of the second level. */
+static void
+add_masses(const imgsim_index *index, const uint16_t *group_of, uint32_t slot, double *masses)
+{
+    const struct ims_rows *rows = &index->rows;
+    const bool square = squares(index);
+
+    if (rows->form == IMS_ROWS_FLOAT) {
+        const float *row = ims_rows_at(rows, slot);
+
+        for (uint32_t bin = 0; bin < index->dimension; bin++)
+            if (row[bin] != 0)
+                masses[group_of[bin]] += square ? (double)row[bin] * row[bin] : (double)row[bin];
+    } else {
+        const uint64_t divisor = ims_rows_divisor(rows, slot);
+        const uint16_t *bins;
+        float values[IMS_ENTRIES];
+
+        for (size_t start = 0; start < rows->lengths[slot]; start += IMS_ENTRIES) {
+            const size_t used = ims_rows_entries(rows, slot, divisor, start, &bins, values);
+
+            for (size_t e = 0; e < used; e++)
+                if (bins[e] < index->dimension)
+                    masses[group_of[bins[e]]] +=
+                        square ? (double)values[e] * values[e] : (double)values[e];
+        }
+    }
+}
+
+/* Codes of a row's groups, and the scale and extra that go with them, not yet divided by the row's norm. */
+static struct ims_coarse_row
+encode_groups(const imgsim_index *index, const double *masses, uint32_t groups, uint8_t *codes)
+{
+    const bool by_mass =
+        index->metric != IMGSIM_METRIC_CORRELATION && index->metric != IMGSIM_METRIC_BHATTACHARYYA;
+    double largest = 0, extra = 0;
+    float step, scale;
+
+    for (uint32_t g = 0; g < groups; g++)
+        largest = masses[g] > largest ? masses[g] : largest;
+    step = (float)(sqrt(largest) / 255) * (1 + FLT_EPSILON);
+    scale = step * step;
+    for (uint32_t g = 0; g < groups; g++) {
+        const double root = sqrt(masses[g]);
+        const double code = step > 0 ? floor(root / (double)step + 0.5) : 0;
+        const double left =
+            by_mass ? masses[g] - (double)scale * code * code : root - (double)step * code;
+
+        codes[g] = (uint8_t)(code < 255 ? code : 255);
+        extra += by_mass ? (left > 0 ? left : 0) : left * left;
+    }
+    if (!by_mass)
+        extra = sqrt(extra);
+    if (index->metric == IMGSIM_METRIC_CHI_SQUARE)
+        extra = 0; /* its terms are evaluated over all masses that round to a code */
+    return (struct ims_coarse_row){by_mass ? scale : step, (float)(extra * 1.000001)};
+}
+
+/* What the key divides by or adds for each row: a factor of scale and extra, and the offset. False: out of range. */
+static bool
+row_terms(const imgsim_index *index, struct ims_row_sums sums, double *factor, float *offset)
+{
+    const double variance = sums.squared - sums.sum * sums.sum / index->dimension;
+
+    *factor = 1;
+    *offset = 0;
+    if (index->metric == IMGSIM_METRIC_CORRELATION) {
+        if (!(variance >= 1e-6 * sums.squared && variance >= 1e-7 && sums.squared <= 1e18))
+            return false;
+        *factor = 1 / sqrt(variance);
+        *offset = (float)(sums.sum / (index->dimension * sqrt(variance)));
+        return true;
+    }
+    if (sums.sum == 0) /* an empty histogram: everything is 0 */
+        return true;
+    if (!(sums.sum >= IMS_COARSE_LEAST && sums.sum <= IMS_COARSE_MOST))
+        return false;
+    if (index->metric == IMGSIM_METRIC_BHATTACHARYYA)
+        *factor = 1 / sqrt(sums.sum);
+    if (index->metric == IMGSIM_METRIC_L1)
+        *offset = (float)sums.sum;
+    return true;
+}
+
+static void encode(const imgsim_index *index, struct ims_coarse *coarse, uint32_t slot)
+{
+    double masses[IMS_COARSE_GROUPS_MAX] = {0}, merged[IMS_COARSE_GROUPS_MAX] = {0};
+    uint8_t first[IMS_COARSE_GROUPS_MAX];
+    uint8_t second[IMS_COARSE_GROUPS_MAX];
+    struct ims_coarse_row row[IMS_COARSE_LEVELS];
+    double factor;
+
+    add_masses(index, coarse->group_of[1], slot, masses);
+    for (uint32_t g = 0; g < coarse->groups[1]; g++)
+        merged[coarse->parent_of[g]] += masses[g];
+    row[0] = encode_groups(index, merged, coarse->groups[0], first);
+    row[1] = encode_groups(index, masses, coarse->groups[1], second);
+    if (coarse->levels > 1)
+        memcpy(coarse->codes[1] + (size_t)slot * coarse->groups[1], second, coarse->groups[1]);
+    for (uint32_t g = 0; g < coarse->groups[0]; g++)
+        coarse->codes[0]
+                     [((size_t)slot / IMS_COARSE_BLOCK * coarse->groups[0] + g) * IMS_COARSE_BLOCK +
+                      slot % IMS_COARSE_BLOCK] = first[g];
+    if (!row_terms(index, ims_rows_sum(&index->rows, slot), &factor, &coarse->offset[slot]))
+        factor = NAN;
+    for (int level = 0; level < coarse->levels; level++) {
+        const float scale = row[level].scale * (float)factor;
+        const float extra = row[level].extra * (float)factor;
+
+        coarse->scale[level][slot] = isfinite(scale) ? scale : 0;
+        coarse->extra[level][slot] = isfinite(extra) && isfinite(scale) ? extra : INFINITY;
+    }
+}
+
+/* ---- all rows ---- */
+
+struct encoding {
+    const imgsim_index *index;
+    struct ims_coarse *coarse;
+    size_t from;
+    size_t end;
+};
+
+static imgsim_status encode_rows(void *context, size_t item, uint32_t worker)
+{
+    const struct encoding *work = context;
+    const size_t first = work->from + item * ENCODE_ROWS;
+    const size_t last = first + ENCODE_ROWS < work->end ? first + ENCODE_ROWS : work->end;
+
+    (void)worker;
+    for (size_t slot = first; slot < last; slot++)
+        if (ims_rows_id(&work->index->rows, (uint32_t)slot) >= 0)
+            encode(work->index, work->coarse, (uint32_t)slot);
+    return IMGSIM_OK;
+}
+
+/* Share of the bins in the rows, over a sample of them. */
+static void weigh_bins(const imgsim_index *index, const uint16_t *bin_of, double *weights)
+{
+    const struct ims_rows *rows = &index->rows;
+    const size_t step = rows->slot_count / SAMPLE_ROWS + 1;
+    double *row = weights + index->dimension;
+
+    for (size_t slot = 0; slot < rows->slot_count; slot += step) {
+        double total = 0;
+
+        if (ims_rows_id(rows, (uint32_t)slot) < 0)
+            continue;
+        memset(row, 0, index->dimension * sizeof(*row));
+        add_masses(index, bin_of, (uint32_t)slot, row);
+        for (uint32_t bin = 0; bin < index->dimension; bin++)
+            total += row[bin];
+        for (uint32_t bin = 0; bin < index->dimension && total > 0; bin++)
+            weights[bin] += row[bin] / total;
+    }
+}
+
+/* Planes without rows, whose groups suit the rows that are there. */
+static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
+{
+    imgsim_status status = IMGSIM_OK;
+    struct ims_coarse *coarse = ims_calloc(1, sizeof(*coarse));
+    uint16_t *bin_of = ims_alloc_array(index->dimension, sizeof(*bin_of));
+    double *weights = ims_calloc(index->dimension, 2 * sizeof(*weights));
+    const bool chi_square = index->metric == IMGSIM_METRIC_CHI_SQUARE;
+    uint32_t counts[IMS_COARSE_LEVELS] = {chi_square ? GROUPS_MANY : GROUPS_FEW, GROUPS_MANY};
+    bool complete = coarse != NULL && bin_of != NULL && weights != NULL;
+
+    for (int level = 0; level < IMS_COARSE_LEVELS && complete; level++)
+        complete = (coarse->group_of[level] =
+                        ims_alloc_array(index->dimension, sizeof(**coarse->group_of))) != NULL;
+    if (coarse != NULL)
+        coarse->owned = true;
+    if (!complete) {
+        status = ims_fail_memory(index->dimension * 2 * sizeof(*weights));
+        goto done;
+    }
+    for (uint32_t bin = 0; bin < index->dimension; bin++)
+        bin_of[bin] = (uint16_t)bin;
+    weigh_bins(index, bin_of, weights);
+    if ((status = ims_coarse_merge(weights, index->dimension, counts, coarse->group_of)) !=
+        IMGSIM_OK)
+        goto done;
+    coarse->dimension = index->dimension;
+    coarse->levels = chi_square ? 1 : 2;
+    coarse->made_at = index->rows.slot_count;
+    for (int level = 0; level < IMS_COARSE_LEVELS; level++)
+        coarse->groups[level] = (counts[level] + 15) / 16 * 16;
+    ims_coarse_find_parents(coarse);
+    *out = coarse;
+    coarse = NULL;
+
+done:
+    ims_coarse_free(coarse);
+    ims_free(bin_of);
+    ims_free(weights);
+    return status;
+}
+
+void ims_coarse_find_parents(struct ims_coarse *coarse)
+{
+    for (uint32_t bin = 0; bin < coarse->dimension; bin++)
+        coarse->parent_of[coarse->group_of[1][bin]] = coarse->group_of[0][bin];
+}
+
+/* Whether the planes say something about every slot. */
+static bool complete(const imgsim_index *index)
+{
+    return index->coarse != NULL && index->coarse->slot_count == index->rows.slot_count;
+}
+
+static imgsim_status extend(imgsim_index *index, struct ims_pool *pool)
+{
+    imgsim_status status;
+    struct encoding work = {.index = index, .end = index->rows.slot_count};
+
+    if (index->coarse != NULL && work.end > GROWTH * index->coarse->made_at + 1024) {
+        ims_coarse_free(index->coarse);
+        index->coarse = NULL;
+    }
+    if (index->coarse == NULL && (status = make(index, &index->coarse)) != IMGSIM_OK)
+        return status;
+    if ((status = ims_coarse_own(index->coarse)) != IMGSIM_OK)
+        return status;
+    if (!grow(index->coarse, work.end))
+        return ims_fail_memory(work.end * (index->coarse->groups[0] + index->coarse->groups[1]));
+    work.coarse = index->coarse;
+    work.from = index->coarse->slot_count;
+    status = ims_pool_run(
+        pool, (work.end - work.from + ENCODE_ROWS - 1) / ENCODE_ROWS, encode_rows, &work);
+    if (status == IMGSIM_OK)
+        index->coarse->slot_count = work.end;
+    return status;
+}
+
+imgsim_status ims_coarse_ready(const imgsim_index *index, struct ims_pool *pool)
+{
+    imgsim_index *changed = (imgsim_index *)index; /* what only caches is guarded by the mutex */
+    imgsim_status status = IMGSIM_OK;
+
+    pthread_mutex_lock(&changed->mutex);
+    if (!complete(index))
+        status = extend(changed, pool);
+    pthread_mutex_unlock(&changed->mutex);
+    return status;
+}
+
+void ims_coarse_update(imgsim_index *index, uint32_t slot)
+{
+    if (index->coarse != NULL && slot < index->coarse->slot_count)
+        encode(index, index->coarse, slot);
+}
