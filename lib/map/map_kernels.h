@@ -112,7 +112,7 @@ struct ims_map_kernels {
         float (*y)[IMS_LANES],
         float (*fields)[IMS_LANES]);
     void (*fft_pass)(const struct ims_fft_pass *pass);
-    /* x^b for x > 0, relative error at most 4e-6 for results and arguments within 2^+-100. */
+    /* x^b for x > 0, relative error at most 1e-5 for results and arguments within 2^+-100. */
     void (*power)(const float *values, float exponent, size_t count, float *out);
 };
 

@@ -81,8 +81,6 @@ static imgsim_status find_forces(struct descent *descent)
                              : ims_tree_repulsion(
                                    descent->tree, pool, descent->positions, descent->n,
                                    descent->repulsion, &descent->total);
-    /* A point does not push itself. */
-    descent->total -= (double)descent->n;
     if (!(descent->total > 1e-30))
         descent->total = 1e-30;
     return status;

@@ -36,12 +36,13 @@ struct ims_grid {
     size_t m;      /* nodes in use on each side */
     size_t blocks; /* of 16 columns of half a spectrum: n / 2 + 1 */
     double spacing;
-    double origin[2]; /* of node 0, 0 */
-    float *kernels;   /* 3 x blocks x n x 16: real K1, imaginary Kx and Ky, over n^2 */
-    float *half;      /* blocks x n x [re, im] x 16: spectrum of the rows */
-    float *fields;    /* 3 x blocks x m x [re, im] x 16 */
-    float *density;   /* n x n while kernels are made, m x m in use */
-    float *potential; /* m x m x 4: K1, Kx, Ky */
+    double origin[2];      /* of node 0, 0 */
+    float near_kernel[16]; /* K1 at 0 to 3 nodes down and across */
+    float *kernels;        /* 3 x blocks x n x 16: real K1, imaginary Kx and Ky, over n^2 */
+    float *half;           /* blocks x n x [re, im] x 16: spectrum of the rows */
+    float *fields;         /* 3 x blocks x m x [re, im] x 16 */
+    float *density;        /* n x n while kernels are made, m x m in use */
+    float *potential;      /* m x m x 4: K1, Kx, Ky */
     /* Points in order of their row of cells. */
     uint32_t *order;
     size_t order_room;
@@ -300,6 +301,11 @@ static imgsim_status make_kernels(struct ims_grid *grid, struct ims_pool *pool)
     imgsim_status status;
 
     grid->rows = n;
+    for (int i = 0; i < 16; i++) {
+        const double y = i / 4 * grid->spacing, x = i % 4 * grid->spacing;
+
+        grid->near_kernel[i] = (float)(1.0 / (1.0 + x * x + y * y));
+    }
     for (int field = 0; field < 3; field++) {
         fill_kernel(grid, field);
         if ((status = ims_pool_run(pool, (n + 2 * LANES - 1) / (2 * LANES), forward_rows, grid)) !=
@@ -411,6 +417,25 @@ static imgsim_status spread_strip(void *context, size_t item, uint32_t worker)
     return IMGSIM_OK;
 }
 
+/*
+ * What interpolation makes of a point's own part, which is 1: the weights' correlation with themselves, at 0 to 3 nodes either
+ * way, with the kernel there.
+ */
+static float own_part(const struct ims_grid *grid, const float across[4], const float down[4])
+{
+    float x[4] = {0.0f}, y[4] = {0.0f}, sum = 0.0f;
+
+    for (size_t shift = 0; shift < 4; shift++)
+        for (size_t i = 0; i + shift < 4; i++) {
+            x[shift] += (shift > 0 ? 2.0f : 1.0f) * across[i] * across[i + shift];
+            y[shift] += (shift > 0 ? 2.0f : 1.0f) * down[i] * down[i + shift];
+        }
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 4; j++)
+            sum += y[i] * x[j] * grid->near_kernel[i * 4 + j];
+    return sum;
+}
+
 static imgsim_status gather_points(void *context, size_t item, uint32_t worker)
 {
     struct ims_grid *grid = context;
@@ -434,7 +459,8 @@ static imgsim_status gather_points(void *context, size_t item, uint32_t worker)
                 for (size_t f = 0; f < 4; f++)
                     sums[f] += down[r] * across[c] * nodes[c * 4 + f];
         }
-        total += sums[0];
+        if (!grid->per_point)
+            total += (double)sums[0] - own_part(grid, across, down);
         grid->forces[i * 2] = sums[1];
         grid->forces[i * 2 + 1] = sums[2];
         if (grid->per_point)

@@ -11,7 +11,7 @@
 /*
  * For charges at `sources` (source_count x d) the fields at `targets` (target_count x d):
  *   out_forces (target_count x d): sum_j (y - y_j) / (1 + |y - y_j|^2)^2
- *   *out_total: the sum over all targets of sum_j 1 / (1 + |y - y_j|^2), a charge's own part included
+ *   *out_total: the sum over all targets of sum_j 1 / (1 + |y - y_j|^2), a charge's own part left out
  */
 struct ims_grid; /* 2-D */
 imgsim_status ims_grid_new(struct ims_grid **out_grid);

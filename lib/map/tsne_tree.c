@@ -253,6 +253,7 @@ imgsim_status ims_tree_repulsion(
         (status = run_groups(tree, pool, &tasks)) == IMGSIM_OK)
         for (size_t i = 0; i < tasks; i++)
             *out_total += totals[i];
+    *out_total -= (double)count; /* each point's own part, which leaves give exactly */
     ims_free(totals);
     return status;
 }
