@@ -5,8 +5,9 @@
  *
  * Departures. The paper convolves two kernels with four charges and takes differences of the results, which cancels many digits
  * and asks for double precision; here one charge, the density, is convolved with the three kernels that are wanted, 1/(1+r^2),
- * x/(1+r^2)^2 and y/(1+r^2)^2, so that single precision is enough. The nodes form one grid with four-point interpolation across
- * cells instead of three nodes inside each box: as exact at a spacing of 1/2 as theirs at 1/3. The grid's size takes few
+ * x/(1+r^2)^2 and y/(1+r^2)^2, so that single precision is enough. The nodes form one grid across cells, with interpolation by cubic
+ * splines, whose filter is taken into the kernels' transforms (Essmann et al., J. Chem. Phys. 103, 1995), instead of three
+ * nodes inside each box: more exact at a spacing of 1/2 than theirs at 1/3. The grid's size takes few
  * values, so the transforms of the kernels are computed only when it changes; half of the input and half of the output
  * are known not to matter and are left out.
  */
@@ -16,6 +17,7 @@
 #include "map/fft.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LANES IMS_FFT_LANES
@@ -37,7 +39,7 @@ struct ims_grid {
     size_t blocks; /* of 16 columns of half a spectrum: n / 2 + 1 */
     double spacing;
     double origin[2];      /* of node 0, 0 */
-    float near_kernel[16]; /* K1 at 0 to 3 nodes down and across */
+    float near_kernel[16]; /* K1, filtered, at 0 to 3 nodes down and across */
     float *kernels;        /* 3 x blocks x n x 16: real K1, imaginary Kx and Ky, over n^2 */
     float *half;           /* blocks x n x [re, im] x 16: spectrum of the rows */
     float *fields;         /* 3 x blocks x m x [re, im] x 16 */
@@ -294,18 +296,49 @@ static void fill_kernel(const struct ims_grid *grid, int field)
         }
 }
 
+/*
+ * Splines through given values have other coefficients than the values: those are the values divided, in the transform, by that of
+ * 1/6, 4/6, 1/6. Here it counts twice, for spreading and for gathering.
+ */
+static double spline_filter(size_t k, size_t n)
+{
+    const double once = (2.0 + cos(2.0 * M_PI * (double)k / (double)n)) / 3.0;
+
+    return once * once;
+}
+
+/* Values of 1 / (1/6, 4/6, 1/6) applied twice, at 0 to NEAR nodes either way: sqrt 3 (sqrt 3 - 2)^|i| once. */
+#define NEAR 20
+
+static void fill_near_kernel(struct ims_grid *grid)
+{
+    const double ratio = sqrt(3.0) - 2.0;
+    double twice[2 * NEAR + 1] = {0.0};
+
+    for (int i = -NEAR; i <= NEAR; i++)
+        for (int j = -2 * NEAR; j <= 2 * NEAR; j++)
+            twice[i + NEAR] += 3.0 * pow(ratio, abs(j)) * pow(ratio, abs(i - j));
+    for (int at = 0; at < 16; at++) {
+        double sum = 0.0;
+
+        for (int i = -NEAR; i <= NEAR; i++)
+            for (int j = -NEAR; j <= NEAR; j++) {
+                const double y = (at / 4 - i) * grid->spacing, x = (at % 4 - j) * grid->spacing;
+
+                sum += twice[i + NEAR] * twice[j + NEAR] / (1.0 + x * x + y * y);
+            }
+        grid->near_kernel[at] = (float)sum;
+    }
+}
+
 static imgsim_status make_kernels(struct ims_grid *grid, struct ims_pool *pool)
 {
     const size_t n = grid->n;
-    const float scale = (float)(1.0 / ((double)n * (double)n));
+    const double scale = 1.0 / ((double)n * (double)n);
     imgsim_status status;
 
     grid->rows = n;
-    for (int i = 0; i < 16; i++) {
-        const double y = i / 4 * grid->spacing, x = i % 4 * grid->spacing;
-
-        grid->near_kernel[i] = (float)(1.0 / (1.0 + x * x + y * y));
-    }
+    fill_near_kernel(grid);
     for (int field = 0; field < 3; field++) {
         fill_kernel(grid, field);
         if ((status = ims_pool_run(pool, (n + 2 * LANES - 1) / (2 * LANES), forward_rows, grid)) !=
@@ -313,9 +346,13 @@ static imgsim_status make_kernels(struct ims_grid *grid, struct ims_pool *pool)
             (status = ims_pool_run(pool, grid->blocks, kernel_columns, grid)) != IMGSIM_OK)
             return status;
         for (size_t i = 0; i < grid->blocks * n; i++)
-            for (size_t l = 0; l < LANES; l++)
+            for (size_t l = 0; l < LANES; l++) {
+                const double filter = spline_filter(i / n * LANES + l, n) * spline_filter(i % n, n);
+
                 grid->kernels[((size_t)field * grid->blocks * n + i) * LANES + l] =
-                    scale * grid->half[i * 2 * LANES + (field > 0 ? LANES : 0) + l];
+                    (float)(scale / filter) *
+                    grid->half[i * 2 * LANES + (field > 0 ? LANES : 0) + l];
+            }
     }
     return IMGSIM_OK;
 }
@@ -351,15 +388,15 @@ static imgsim_status resize(struct ims_grid *grid, struct ims_pool *pool, size_t
 
 /* ---- points ---- */
 
-/* Weights of the nodes at -1, 0, 1 and 2 for a place t beyond node 0: cubic Lagrange interpolation. */
+/* Weights of the nodes at -1, 0, 1 and 2 for a place t beyond node 0: the cubic B-spline. */
 static void node_weights(float t, float out[4])
 {
-    const float before = t + 1.0f, after = t - 1.0f, last = t - 2.0f;
+    const float s = 1.0f - t;
 
-    out[0] = -t * after * last / 6.0f;
-    out[1] = before * after * last / 2.0f;
-    out[2] = -before * t * last / 2.0f;
-    out[3] = before * t * after / 6.0f;
+    out[0] = s * s * s / 6.0f;
+    out[1] = (4.0f - 6.0f * t * t + 3.0f * t * t * t) / 6.0f;
+    out[2] = (4.0f - 6.0f * s * s + 3.0f * s * s * s) / 6.0f;
+    out[3] = t * t * t / 6.0f;
 }
 
 /* Cell of a place along one axis, the place within it in *out_t; outside the grid, its edge. */

@@ -208,8 +208,9 @@ static void repulsion_is_near_the_sum_over_pairs(void)
         CHECK_OK(ims_grid_repulsion(grid, pool, flat, POINTS, forces, &total));
         compare_fields(flat, POINTS, 2, forces, total, &in_forces, &in_total);
         printf("grid: forces %.2g, total %.2g\n", in_forces, in_total);
-        CHECK(in_forces < 0.02);
-        CHECK(in_total < 0.02);
+        /* A few far points have little but near neighbours: the worst case of a grid. */
+        CHECK(in_forces < 0.05);
+        CHECK(in_total < 1e-5);
         for (size_t i = 0; i < POINTS * 2; i++)
             flat[i] *= 0.03f;
     }
