@@ -14,12 +14,17 @@ const char cli_help_label[] =
     "imgsim label folders                every image gets its folder's name\n"
     "imgsim label list                   labels and how many images have them\n"
     "imgsim label list a.jpg             the labels of an image\n"
+    "imgsim label --predict [IMAGE...]   labels from the most similar labelled images\n"
     "\n"
     "An IMAGE is a path, a UUID or an id; an image may have several labels. Searches\n"
     "can be limited to one: 'imgsim search a.jpg --label cat'.\n"
     "The CSV may begin with a header line (path,label; id,label; uuid,label); other\n"
     "columns are then allowed, in any order. Quotes are those of RFC 4180. If a line\n"
-    "is wrong, nothing is imported.\n";
+    "is wrong, nothing is imported.\n"
+    "\n"
+    "--predict: of IMAGEs, or of all images without a label. --store keeps them as\n"
+    "labels 'predicted:LABEL'. --neighbours N vote (10), a label needs --min-share X\n"
+    "(0.5) of the votes. --feature NAME. --try N labelled ones, to tell how good.\n";
 
 /* Pairs to store in one transaction. */
 struct pairs {
@@ -348,18 +353,25 @@ static int run_verb(const struct cli *cli, imgsim_catalog *catalog, const struct
     return label_list(cli, catalog, count > 0 ? words[0] : NULL);
 }
 
-int cmd_label(struct cli *cli, int argc, char **argv)
+static int run_predict(struct cli *cli, imgsim_predict_options *options)
 {
-    const struct label_verb *verb;
+    imgsim_catalog *catalog = NULL;
+    const char *near_path = cli->operand_count > 0 ? cli->operands[0] : NULL;
+    int status = cli_open_catalog(cli, near_path, CLI_WRITE, &catalog);
+
+    if (status == CLI_GO_ON)
+        status = cli_predict(cli, options, catalog);
+    imgsim_catalog_free(catalog);
+    return status;
+}
+
+static int run_words(struct cli *cli)
+{
+    const struct label_verb *verb = find_verb(cli, cli->operands[0]);
     imgsim_catalog *catalog = NULL;
     const char *near_path = NULL;
-    int status = cli_parse(cli, argc, argv, NULL, 0);
+    int status;
 
-    if (status != CLI_GO_ON)
-        return status;
-    if (cli->operand_count == 0)
-        return cli_usage(cli, "label needs one of: add, remove, import, folders, list");
-    verb = find_verb(cli, cli->operands[0]);
     if (verb == NULL)
         return CLI_USAGE;
     if (cli->operand_count - 1 < verb->least || cli->operand_count - 1 > verb->most)
@@ -374,4 +386,32 @@ int cmd_label(struct cli *cli, int argc, char **argv)
         status = run_verb(cli, catalog, verb);
     imgsim_catalog_free(catalog);
     return status;
+}
+
+int cmd_label(struct cli *cli, int argc, char **argv)
+{
+    imgsim_predict_options options;
+    int32_t predict = 0;
+    const struct cli_option table[] = {
+        {"predict", 0, CLI_FLAG, &predict, 0, 0, NULL},
+        {"store", 0, CLI_FLAG, &options.store, 0, 0, NULL},
+        {"neighbours", 0, CLI_COUNT, &options.k, 1, 1000, NULL},
+        {"min-share", 0, CLI_REAL, &options.min_share, 0, 1, NULL},
+        {"feature", 0, CLI_TEXT, &options.feature, 0, 0, NULL},
+        {"try", 0, CLI_SIZE, &options.try_count, 0, 9e15, NULL},
+    };
+    int status;
+
+    imgsim_predict_options_init(&options, sizeof(options));
+    status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
+    if (status != CLI_GO_ON)
+        return status;
+    if (predict)
+        return run_predict(cli, &options);
+    if (options.store)
+        return cli_usage(cli, "--store goes with --predict");
+    if (cli->operand_count == 0)
+        return cli_usage(
+            cli, "label needs one of: add, remove, import, folders, list; or --predict");
+    return run_words(cli);
 }

@@ -71,6 +71,7 @@ int cmd_search(struct cli *cli, int argc, char **argv);
 int cmd_pca(struct cli *cli, int argc, char **argv);
 int cmd_index(struct cli *cli, int argc, char **argv);
 int cmd_map(struct cli *cli, int argc, char **argv);
+int cmd_cluster(struct cli *cli, int argc, char **argv);
 int cmd_label(struct cli *cli, int argc, char **argv);
 int cmd_export(struct cli *cli, int argc, char **argv);
 int cmd_import(struct cli *cli, int argc, char **argv);
@@ -85,6 +86,7 @@ extern const char cli_help_search[];
 extern const char cli_help_pca[];
 extern const char cli_help_index[];
 extern const char cli_help_map[];
+extern const char cli_help_cluster[];
 extern const char cli_help_label[];
 extern const char cli_help_export[];
 extern const char cli_help_import[];
@@ -283,6 +285,11 @@ struct cli_study {
 extern const struct cli_choice cli_classes_choices[];
 /* Make it, print it, draw it. Returns the exit status. */
 int cli_pca_study(struct cli *cli, const struct cli_study *study, const imgsim_catalog *catalog);
+
+/* ---- predicted labels (cmd_label_predict.c) ---- */
+
+/* Predict labels for the operands, or all images without. Returns the exit status. */
+int cli_predict(struct cli *cli, imgsim_predict_options *options, imgsim_catalog *catalog);
 
 /* ---- models (cli_model.c) ---- */
 

@@ -11,6 +11,7 @@ static const struct cli_command commands[] = {
     {"pca", "project a feature to fewer dimensions", cli_help_pca, cmd_pca},
     {"index", "build or refresh an index for fast searches", cli_help_index, cmd_index},
     {"map", "a map of all images: a page, or for TensorBoard", cli_help_map, cmd_map},
+    {"cluster", "put images into clusters, kept as labels", cli_help_cluster, cmd_cluster},
     {"label", "give images labels, list them", cli_help_label, cmd_label},
     {"export", "write features as .npy, the catalog as CSV", cli_help_export, cmd_export},
     {"import", "take rows of your own in from an .npy file", cli_help_import, cmd_import},

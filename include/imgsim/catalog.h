@@ -185,6 +185,22 @@ IMGSIM_API imgsim_status imgsim_catalog_add_labels(
     const char *const *labels,
     size_t count);
 
+/**
+ * Take away all labels that begin with a prefix, and give new ones, in one transaction: for labels that a program gives and
+ * brings up to date, as "cluster:NAME/".
+ *
+ * @param prefix  1 to 255 bytes, which every label begins with
+ * @param ids     count ids
+ * @param labels  count labels
+ * @return as imgsim_catalog_add_label(); nothing is changed on an error. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_catalog_replace_labels(
+    imgsim_catalog *catalog,
+    const char *prefix,
+    const int64_t *ids,
+    const char *const *labels,
+    size_t count);
+
 /** Take a label from an image; not having it is fine. Since 0.1. */
 IMGSIM_API imgsim_status
 imgsim_catalog_remove_label(imgsim_catalog *catalog, int64_t id, const char *label);

@@ -4,6 +4,7 @@
 #define IMGSIM_DERIVE_H
 
 #include <imgsim/catalog.h>
+#include <imgsim/cluster.h>
 #include <imgsim/index.h>
 #include <imgsim/projector.h>
 
@@ -150,6 +151,167 @@ IMGSIM_API imgsim_status imgsim_derive_verify(
     const imgsim_catalog *catalog,
     void (*callback)(const char *problem, void *user_data),
     void *user_data);
+
+/* ---- clusters kept as labels ---- */
+
+/** A cluster of images. Only the library makes these; the texts are valid during the callback. Since 0.1. */
+typedef struct imgsim_cluster_info {
+    size_t struct_size;
+    /** Its label, "cluster:NAME/12": the images of the cluster have it, and searches can be limited to it. */
+    const char *label;
+    /** The most frequent label of its images or, in a catalog without labels, the most frequent folder; "" if none. */
+    const char *name;
+    /** Share of its images that have this name, 0 to 1. */
+    double share;
+    /** Id of the image in its middle. */
+    int64_t medoid;
+    uint64_t size;
+    /** Its number among the clusters, from 0, by falling size. */
+    uint32_t number;
+    uint32_t reserved;
+} imgsim_cluster_info;
+
+/** Gets one cluster, in order of number; non-zero stops, and nothing is stored. Since 0.1. */
+typedef int32_t (*imgsim_cluster_callback)(const imgsim_cluster_info *cluster, void *user_data);
+
+/** What came of clustering images; zero it, set struct_size. Since 0.1. */
+typedef struct imgsim_cluster_report {
+    /** sizeof(imgsim_cluster_report). */
+    size_t struct_size;
+    /** Images that have the feature, clusters, images that are noise. */
+    uint64_t image_count;
+    uint64_t cluster_count;
+    uint64_t noise_count;
+    /** Images that have a label (or, in a catalog without labels, a folder): those that agreement is about. */
+    uint64_t labelled_count;
+    /** Agreement with them as imgsim_compare_labels() defines it; NaN where there are none. */
+    double ari;
+    double nmi;
+    /** Mean silhouette of up to 2,000 images against all; NaN with fewer than two clusters. */
+    double silhouette;
+} imgsim_cluster_report;
+
+/** Settings of clusters kept as labels; fill with imgsim_cluster_labels_options_init(). Since 0.1. */
+typedef struct imgsim_cluster_labels_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** Feature with float rows; NULL: the projection of "embedding" if there is one, else "embedding". */
+    const char *feature;
+    /** Name of this set of clusters, 1 to 63 of [a-z0-9_.-]; NULL: that of the method. One of the same name is replaced. */
+    const char *name;
+    /** Method and its settings, progress included; NULL for the defaults. */
+    const imgsim_cluster_options *cluster;
+    /** Gets each cluster; NULL for none. */
+    imgsim_cluster_callback callback;
+    void *user_data;
+    /** Non-zero: store no labels, only tell. Default 0. */
+    int32_t dry_run;
+    uint32_t reserved;
+} imgsim_cluster_labels_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status
+imgsim_cluster_labels_options_init(imgsim_cluster_labels_options *options, size_t struct_size);
+
+/**
+ * Cluster the images of a catalog by a feature and keep the result as labels "cluster:NAME/0", "cluster:NAME/1", ... and
+ * "cluster:NAME/noise", in one transaction. Images that come later have none until this is called again.
+ *
+ * @param options       NULL for the defaults
+ * @param report        NULL, or filled in
+ * @param out_clusters  NULL, or returned: release with imgsim_clusters_free(); row i is the i-th image, in order of id, that has
+ *                      the feature
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_NOT_READY (no image has it);
+ *         IMGSIM_ERROR_INVALID_ARGUMENT (no float rows, name); IMGSIM_ERROR_BUSY; what imgsim_cluster_rows() returns. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_derive_clusters(
+    imgsim_catalog *catalog,
+    const imgsim_cluster_labels_options *options,
+    imgsim_cluster_report *report,
+    imgsim_clusters **out_clusters);
+
+/* ---- labels predicted for images without ---- */
+
+/** What is predicted for an image. Only the library makes these; the text is valid during the callback. Since 0.1. */
+typedef struct imgsim_prediction {
+    size_t struct_size;
+    int64_t id;
+    /** The label, or "" where the neighbours do not agree enough. */
+    const char *label;
+    /** Share of the votes for the best label, 0 to 1. */
+    double share;
+    /** Distance to the nearest labelled image, as the index gives it. */
+    double distance;
+} imgsim_prediction;
+
+/** Gets one prediction, in order of id; non-zero stops, and nothing is stored. Since 0.1. */
+typedef int32_t (*imgsim_prediction_callback)(const imgsim_prediction *prediction, void *user_data);
+
+/** What came of predicting; zero it, set struct_size. Since 0.1. */
+typedef struct imgsim_predict_report {
+    /** sizeof(imgsim_predict_report). */
+    size_t struct_size;
+    /** Images that have labels, and how many labels there are. */
+    uint64_t labelled_count;
+    uint64_t label_count;
+    /** Images that were asked about, and of these those whose neighbours agreed. */
+    uint64_t asked_count;
+    uint64_t predicted_count;
+    /** Leave one out: labelled images tried, those with an answer, and those whose answer is one of their labels. */
+    uint64_t tried_count;
+    uint64_t answered_count;
+    uint64_t right_count;
+} imgsim_predict_report;
+
+/** Settings of predictions; fill with imgsim_predict_options_init(). Since 0.1. */
+typedef struct imgsim_predict_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** Feature with float rows; NULL: the projection of "embedding" if there is one, else "embedding". */
+    const char *feature;
+    /** Images to ask about, NULL: all that have the feature and no label. */
+    const int64_t *ids;
+    size_t id_count;
+    /** Gets each prediction; NULL for none. */
+    imgsim_prediction_callback callback;
+    void *user_data;
+    /** Told about the phases "build", "predict" and "try"; non-zero stops (optional). */
+    imgsim_progress_callback progress;
+    void *progress_data;
+    /** Labelled neighbours that vote, 1 to 1000. Default 10. */
+    uint32_t k;
+    /** Threads, 0 for one per processor (default). The result does not depend on it. */
+    uint32_t threads;
+    /** A label needs more than this share of the votes, 0 to 1. Default 0.5. */
+    double min_share;
+    /** Neighbours farther than this do not vote. Default +infinity. */
+    double max_distance;
+    /** Labelled images tried by leaving each out, spread over all; 0: none. Default 2000. */
+    uint64_t try_count;
+    /** Non-zero: give the images the labels "predicted:LABEL"; those of an earlier call are replaced. Default 0. */
+    int32_t store;
+    uint32_t reserved;
+} imgsim_predict_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status
+imgsim_predict_options_init(imgsim_predict_options *options, size_t struct_size);
+
+/**
+ * Predict labels from the nearest labelled images: each has one vote, shared among its labels, that counts by its similarity; of
+ * equal ones the label of the nearest wins. Labels "cluster:..." and "predicted:..." do not vote.
+ *
+ * @param options  NULL for the defaults
+ * @param report   NULL, or filled in
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature, or an id without a row of it); IMGSIM_ERROR_NOT_READY (no image has
+ *         a label); IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_CANCELLED (nothing is stored then); IMGSIM_ERROR_BUSY.
+ *
+ * Source: Cover & Hart, IEEE Trans. Inf. Theory 13(1), 1967; weights: Dudani, IEEE Trans. SMC 6(4), 1976. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_derive_predictions(
+    imgsim_catalog *catalog,
+    const imgsim_predict_options *options,
+    imgsim_predict_report *report);
 
 #ifdef __cplusplus
 }

@@ -139,6 +139,11 @@ imgsim_status ims_catalog_ids_with_label(
     const imgsim_catalog *catalog,
     const char *label,
     struct ims_bitset *out_ids);
+/* Each image in state OK with each of its labels, in order of label, then id. A status other than OK ends the visit. */
+imgsim_status ims_catalog_visit_label_pairs(
+    const imgsim_catalog *catalog,
+    imgsim_status (*callback)(int64_t id, const char *label, void *user_data),
+    void *user_data);
 imgsim_status ims_catalog_ids_below(
     const imgsim_catalog *catalog,
     const char *directory,

@@ -8,6 +8,7 @@
 
 #define LABEL_SIZE_MAX 255
 #define KEY_SIZE_MAX 63
+#define INSERT_LABEL "INSERT OR IGNORE INTO labels(uuid, label) VALUES(?1, ?2)"
 
 /* ---- what a label may be ---- */
 
@@ -83,7 +84,24 @@ change_label(struct ims_db *db, sqlite3_stmt *statement, int64_t id, const char 
     return status;
 }
 
-/* The same change for many images, in one transaction. */
+/* The same change for many images, inside a transaction. */
+static imgsim_status give_labels(
+    struct ims_db *db,
+    const char *sql,
+    const int64_t *ids,
+    const char *const *labels,
+    size_t count)
+{
+    sqlite3_stmt *statement = NULL;
+    imgsim_status status = ims_db_prepare(db, sql, &statement);
+
+    for (size_t i = 0; i < count && status == IMGSIM_OK; i++)
+        status = change_label(db, statement, ids[i], labels[i]);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* The same in a transaction of its own. */
 static imgsim_status change_labels(
     imgsim_catalog *catalog,
     const char *sql,
@@ -92,7 +110,6 @@ static imgsim_status change_labels(
     size_t count)
 {
     struct ims_change change = {0};
-    sqlite3_stmt *statement = NULL;
     imgsim_status status;
 
     for (size_t i = 0; i < count; i++)
@@ -100,11 +117,7 @@ static imgsim_status change_labels(
             return status;
     if ((status = ims_change_begin(catalog, "label", IMS_CHANGE_WAIT_MS, &change)) != IMGSIM_OK)
         return status;
-    status = ims_db_prepare(change.db, sql, &statement);
-    for (size_t i = 0; i < count && status == IMGSIM_OK; i++)
-        status = change_label(change.db, statement, ids[i], labels[i]);
-    sqlite3_finalize(statement);
-    if (status == IMGSIM_OK)
+    if ((status = give_labels(change.db, sql, ids, labels, count)) == IMGSIM_OK)
         status = ims_change_commit(&change);
     ims_change_end(&change);
     return status;
@@ -118,8 +131,7 @@ imgsim_status imgsim_catalog_add_labels(
 {
     if (catalog == NULL || (count > 0 && (ids == NULL || labels == NULL)))
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog, ids and labels must not be NULL");
-    return change_labels(
-        catalog, "INSERT OR IGNORE INTO labels(uuid, label) VALUES(?1, ?2)", ids, labels, count);
+    return change_labels(catalog, INSERT_LABEL, ids, labels, count);
 }
 
 imgsim_status imgsim_catalog_add_label(imgsim_catalog *catalog, int64_t id, const char *label)
@@ -137,7 +149,89 @@ imgsim_status imgsim_catalog_remove_label(imgsim_catalog *catalog, int64_t id, c
         catalog, "DELETE FROM labels WHERE uuid = ?1 AND label = ?2", &id, &label, 1);
 }
 
+/* Take away all labels that begin with a prefix. */
+static imgsim_status drop_prefix(struct ims_db *db, const char *prefix)
+{
+    sqlite3_stmt *statement = NULL;
+    imgsim_status status;
+
+    if ((status = ims_db_prepare(
+             db, "DELETE FROM labels WHERE substr(label, 1, length(?1)) = ?1", &statement)) !=
+        IMGSIM_OK)
+        return status;
+    sqlite3_bind_text(statement, 1, prefix, -1, SQLITE_STATIC);
+    status = ims_db_run(db, statement);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+static imgsim_status check_replacing(const char *prefix, const char *const *labels, size_t count)
+{
+    imgsim_status status = check_label(prefix);
+
+    for (size_t i = 0; i < count && status == IMGSIM_OK; i++)
+        if ((status = check_label(labels[i])) == IMGSIM_OK &&
+            strncmp(labels[i], prefix, strlen(prefix)) != 0)
+            status = ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "label \"%s\" does not begin with \"%s\"", labels[i],
+                prefix);
+    return status;
+}
+
+imgsim_status imgsim_catalog_replace_labels(
+    imgsim_catalog *catalog,
+    const char *prefix,
+    const int64_t *ids,
+    const char *const *labels,
+    size_t count)
+{
+    struct ims_change change = {0};
+    imgsim_status status;
+
+    if (catalog == NULL || prefix == NULL || (count > 0 && (ids == NULL || labels == NULL)))
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT, "catalog, prefix, ids and labels must not be NULL");
+    if ((status = check_replacing(prefix, labels, count)) != IMGSIM_OK ||
+        (status = ims_change_begin(catalog, "label", IMS_CHANGE_WAIT_MS, &change)) != IMGSIM_OK)
+        return status;
+    if ((status = drop_prefix(change.db, prefix)) == IMGSIM_OK)
+        status = give_labels(change.db, INSERT_LABEL, ids, labels, count);
+    if (status == IMGSIM_OK)
+        status = ims_change_commit(&change);
+    ims_change_end(&change);
+    return status;
+}
+
 /* ---- reading ---- */
+
+imgsim_status ims_catalog_visit_label_pairs(
+    const imgsim_catalog *catalog,
+    imgsim_status (*callback)(int64_t id, const char *label, void *user_data),
+    void *user_data)
+{
+    sqlite3_stmt *statement = NULL;
+    struct ims_db *db = NULL;
+    imgsim_status status;
+    bool row;
+
+    if ((status = ims_db_lease(catalog, &db)) != IMGSIM_OK ||
+        (status = ims_db_prepare(
+             db,
+             "SELECT f.id, l.label FROM labels l JOIN files f ON f.uuid = l.uuid WHERE "
+             "f.state = 0 AND f.id IS NOT NULL ORDER BY l.label, f.id",
+             &statement)) != IMGSIM_OK)
+        goto done;
+    while ((status = ims_db_step(db, statement, &row)) == IMGSIM_OK && row)
+        if ((status = callback(
+                 sqlite3_column_int64(statement, 0), ims_db_text(statement, 1), user_data)) !=
+            IMGSIM_OK)
+            break;
+
+done:
+    sqlite3_finalize(statement);
+    ims_db_return(catalog, db);
+    return status;
+}
 
 imgsim_status imgsim_catalog_visit_labels(
     const imgsim_catalog *catalog,

@@ -240,7 +240,7 @@ static int32_t weigh_feature(const imgsim_feature_info *feature, void *user_data
 }
 
 /* The projection of the embedding made last, else the embedding, else the hash. */
-static imgsim_status choose_feature(const imgsim_catalog *catalog, char out[IMS_FEATURE_NAME_SIZE])
+imgsim_status ims_choose_feature(const imgsim_catalog *catalog, char out[IMS_FEATURE_NAME_SIZE])
 {
     struct choice choice = {0};
     imgsim_status status = imgsim_catalog_visit_features(catalog, weigh_feature, &choice);
@@ -340,7 +340,7 @@ imgsim_status imgsim_derive_index(
     if (catalog == NULL)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
     if ((status = imgsim_catalog_refresh(catalog)) != IMGSIM_OK ||
-        (feature == NULL && (status = choose_feature(catalog, chosen)) != IMGSIM_OK) ||
+        (feature == NULL && (status = ims_choose_feature(catalog, chosen)) != IMGSIM_OK) ||
         (status = imgsim_catalog_open_features(
              catalog, feature != NULL ? feature : chosen, &features)) != IMGSIM_OK ||
         (status = read_options(options, features, &settings)) != IMGSIM_OK)

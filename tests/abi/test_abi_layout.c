@@ -356,5 +356,69 @@ int main(void)
     OFFSET(imgsim_scan_report, crashed, 88);
     OFFSET(imgsim_scan_report, timed_out, 96);
     CHECK_EQUAL(sizeof(imgsim_scan_report), 104);
+
+    OFFSET(imgsim_cluster_info, struct_size, 0);
+    OFFSET(imgsim_cluster_info, label, 8);
+    OFFSET(imgsim_cluster_info, name, 16);
+    OFFSET(imgsim_cluster_info, share, 24);
+    OFFSET(imgsim_cluster_info, medoid, 32);
+    OFFSET(imgsim_cluster_info, size, 40);
+    OFFSET(imgsim_cluster_info, number, 48);
+    OFFSET(imgsim_cluster_info, reserved, 52);
+    CHECK_EQUAL(sizeof(imgsim_cluster_info), 56);
+
+    OFFSET(imgsim_cluster_report, struct_size, 0);
+    OFFSET(imgsim_cluster_report, image_count, 8);
+    OFFSET(imgsim_cluster_report, cluster_count, 16);
+    OFFSET(imgsim_cluster_report, noise_count, 24);
+    OFFSET(imgsim_cluster_report, labelled_count, 32);
+    OFFSET(imgsim_cluster_report, ari, 40);
+    OFFSET(imgsim_cluster_report, nmi, 48);
+    OFFSET(imgsim_cluster_report, silhouette, 56);
+    CHECK_EQUAL(sizeof(imgsim_cluster_report), 64);
+
+    OFFSET(imgsim_cluster_labels_options, struct_size, 0);
+    OFFSET(imgsim_cluster_labels_options, feature, 8);
+    OFFSET(imgsim_cluster_labels_options, name, 16);
+    OFFSET(imgsim_cluster_labels_options, cluster, 24);
+    OFFSET(imgsim_cluster_labels_options, callback, 32);
+    OFFSET(imgsim_cluster_labels_options, user_data, 40);
+    OFFSET(imgsim_cluster_labels_options, dry_run, 48);
+    OFFSET(imgsim_cluster_labels_options, reserved, 52);
+    CHECK_EQUAL(sizeof(imgsim_cluster_labels_options), 56);
+
+    OFFSET(imgsim_prediction, struct_size, 0);
+    OFFSET(imgsim_prediction, id, 8);
+    OFFSET(imgsim_prediction, label, 16);
+    OFFSET(imgsim_prediction, share, 24);
+    OFFSET(imgsim_prediction, distance, 32);
+    CHECK_EQUAL(sizeof(imgsim_prediction), 40);
+
+    OFFSET(imgsim_predict_report, struct_size, 0);
+    OFFSET(imgsim_predict_report, labelled_count, 8);
+    OFFSET(imgsim_predict_report, label_count, 16);
+    OFFSET(imgsim_predict_report, asked_count, 24);
+    OFFSET(imgsim_predict_report, predicted_count, 32);
+    OFFSET(imgsim_predict_report, tried_count, 40);
+    OFFSET(imgsim_predict_report, answered_count, 48);
+    OFFSET(imgsim_predict_report, right_count, 56);
+    CHECK_EQUAL(sizeof(imgsim_predict_report), 64);
+
+    OFFSET(imgsim_predict_options, struct_size, 0);
+    OFFSET(imgsim_predict_options, feature, 8);
+    OFFSET(imgsim_predict_options, ids, 16);
+    OFFSET(imgsim_predict_options, id_count, 24);
+    OFFSET(imgsim_predict_options, callback, 32);
+    OFFSET(imgsim_predict_options, user_data, 40);
+    OFFSET(imgsim_predict_options, progress, 48);
+    OFFSET(imgsim_predict_options, progress_data, 56);
+    OFFSET(imgsim_predict_options, k, 64);
+    OFFSET(imgsim_predict_options, threads, 68);
+    OFFSET(imgsim_predict_options, min_share, 72);
+    OFFSET(imgsim_predict_options, max_distance, 80);
+    OFFSET(imgsim_predict_options, try_count, 88);
+    OFFSET(imgsim_predict_options, store, 96);
+    OFFSET(imgsim_predict_options, reserved, 100);
+    CHECK_EQUAL(sizeof(imgsim_predict_options), 104);
     return 0;
 }

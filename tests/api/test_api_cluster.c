@@ -2,7 +2,7 @@
 /* Clusters through the shared library: every function of cluster.h. */
 #include "check.h"
 
-#include <imgsim/cluster.h>
+#include "public_bed.h"
 
 #define ROWS 120
 
@@ -109,6 +109,56 @@ static void names_of_methods_lead_back(void)
         imgsim_cluster_method_from_name("k-means", &method), IMGSIM_ERROR_NOT_FOUND, "kmeans");
 }
 
+static int32_t count_cluster(const imgsim_cluster_info *info, void *user_data)
+{
+    CHECK(info->size > 0);
+    ++*(int *)user_data;
+    return 0;
+}
+
+static int32_t count_prediction(const imgsim_prediction *prediction, void *user_data)
+{
+    CHECK(prediction->id >= 0);
+    ++*(int *)user_data;
+    return 0;
+}
+
+static void a_catalog_keeps_clusters_and_predictions(void)
+{
+    struct public_bed bed;
+    imgsim_cluster_labels_options options;
+    imgsim_cluster_options settings;
+    imgsim_cluster_report report = {.struct_size = sizeof(report)};
+    imgsim_predict_options predict;
+    imgsim_predict_report counts = {.struct_size = sizeof(counts)};
+    const int64_t ids[2] = {0, 1};
+    const char *const labels[2] = {"mine:a", "mine:b"};
+    int told = 0;
+
+    bed_open(&bed, 4);
+    CHECK_OK(imgsim_cluster_options_init(&settings, sizeof(settings)));
+    CHECK_OK(imgsim_cluster_labels_options_init(&options, sizeof(options)));
+    settings.k = 3;
+    options.cluster = &settings;
+    options.feature = "embedding";
+    options.callback = count_cluster;
+    options.user_data = &told;
+    CHECK_OK(imgsim_derive_clusters(bed.catalog, &options, &report, NULL));
+    CHECK_EQUAL(told, 3);
+    CHECK_EQUAL(report.cluster_count, 3);
+
+    CHECK_OK(imgsim_catalog_replace_labels(bed.catalog, "mine:", ids, labels, 2));
+    CHECK_OK(imgsim_predict_options_init(&predict, sizeof(predict)));
+    predict.feature = "embedding";
+    predict.callback = count_prediction;
+    predict.user_data = &told;
+    told = 0;
+    CHECK_OK(imgsim_derive_predictions(bed.catalog, &predict, &counts));
+    CHECK_EQUAL(told, counts.asked_count);
+    CHECK_EQUAL(counts.labelled_count, 2);
+    bed_close(&bed);
+}
+
 int main(void)
 {
     float rows[2 * ROWS];
@@ -117,5 +167,6 @@ int main(void)
     every_method_answers(rows);
     quality_is_told(rows);
     names_of_methods_lead_back();
+    a_catalog_keeps_clusters_and_predictions();
     return 0;
 }

@@ -60,6 +60,72 @@ def labels(place):
 
 
 @case
+def clusters(place):
+    """Clusters by every method become labels that searches can be limited to; running again replaces them."""
+    scan(place)
+    in_photos = ["-c", "photos"]
+    listed = place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+    answer = place.run("search", "photos/discs/0.png", "-k", "200", "--json", *in_photos).json("imgsim.search/1")
+    ids = sorted(hit["image"] for hit in answer["hits"]) + []
+    queries = place.run("search", "photos/discs/0.png", "-k", "200", "--include-self", "--json", *in_photos)
+    images = {hit["image"]: hit["path"] for hit in queries.json("imgsim.search/1")["hits"]}
+    kinds = sorted({os.path.basename(os.path.dirname(path)) for path in images.values()})
+    check(len(ids) + 1 == len(images), "the query is no hit")
+    rows = b"".join(struct.pack("<%df" % len(kinds), *(
+        (kind == os.path.basename(os.path.dirname(images[image]))) + 0.001 * (image % 7) for kind in kinds))
+        for image in sorted(images))
+    gallery.write(place.path("rows.npy"), npy_bytes("<f4", (len(images), len(kinds)), rows))
+    gallery.write(place.path("rows.ids.npy"), npy_bytes(
+        "<i8", (len(images),), struct.pack("<%dq" % len(images), *sorted(images))))
+    place.run("import", "kinds", "rows.npy", "--metric", "l2", *in_photos).exits(0)
+
+    by = ["--feature", "kinds", *in_photos]
+    for method, settings in (("kmeans", ["-k", str(len(kinds)), "--runs", "20"]), ("dbscan", ["--eps", "0.5", "--min-samples", "2"]),
+                             ("hdbscan", ["--min-size", "2"]), ("agglomerative", ["-k", str(len(kinds))])):
+        told = place.run("cluster", "--method", method, "--json", *settings, *by).json("imgsim.cluster/1")
+        check(told["method"] == method and told["images"] == len(images), "%s" % told)
+        check(len(told["clusters"]) == len(kinds), "%s found %d clusters" % (method, len(told["clusters"])))
+        check(abs(told["ari"] - 1) < 1e-9, "ARI %s" % told["ari"])
+        check(all(c["name"] == os.path.basename(os.path.dirname(c["medoid_path"])) for c in told["clusters"]),
+              "names: %s" % told["clusters"])
+        label = told["clusters"][0]["label"]
+        hits = place.run("search", told["clusters"][0]["medoid_path"], "--label", label, "--json", *in_photos)
+        check({os.path.basename(os.path.dirname(hit["path"])) for hit in hits.json("imgsim.search/1")["hits"]} ==
+              {told["clusters"][0]["name"]}, "search within a cluster")
+    table = place.run("cluster", "-k", "2", "--name", "two", *by).exits(0)
+    check("cluster:two/0" in table.text_out and "2 clusters" in table.text_out, table.text_out)
+    place.run("cluster", "-k", "3", "--name", "two", "--dry-run", *by).exits(0)
+    now = place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+    check(sum(label.startswith("cluster:two/") for label in now) == 2, "%s" % now)
+    place.run("cluster", "--remove", "two", *in_photos).exits(0)
+    now = place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+    check(not any(label.startswith("cluster:two/") for label in now), "%s" % now)
+    check(all(now[label] == listed[label] for label in listed), "other labels are left alone")
+
+    place.run("cluster", "-k", "100000", *by).exits(2)
+    place.run("cluster", "--feature", "hash", *in_photos).exits(2)
+    place.run("cluster", "--feature", "nothing", *in_photos).exits(2)
+    place.run("cluster", "--method", "kmean", *in_photos).exits(2)
+    place.run("cluster", "--height", "1", *by).exits(2)
+    place.run("cluster", "--name", "Not Good", *by).exits(2)
+    place.run("cluster", "more", *by).exits(2)
+
+    # Labels of half of the images predict those of the others.
+    place.run("label", "--predict", *by).exits(2)
+    for image in sorted(images)[::2]:
+        place.run("label", "add", os.path.basename(os.path.dirname(images[image])), str(image), *in_photos).exits(0)
+    told = place.run("label", "--predict", "--neighbours", "3", "--store", "--json", *by).json("imgsim.predictions/1")
+    check(told["asked"] == len(images) // 2, "%s" % told)
+    check(all(p["label"] in (None, os.path.basename(os.path.dirname(p["path"]))) for p in told["predictions"]),
+          "%s" % told["predictions"])
+    check(told["leave_one_out"]["right"] == told["leave_one_out"]["answered"] > 0, "%s" % told["leave_one_out"])
+    now = place.run("label", "list", "--json", *in_photos).json("imgsim.labels/1")["labels"]
+    check(sum(n for label, n in now.items() if label.startswith("predicted:")) == told["predicted"] > 0, "%s" % now)
+    one = place.run("label", "--predict", str(sorted(images)[1]), "--neighbours", "3", "--try", "0", *by).exits(0)
+    check(len(one.text_out.splitlines()) == 1, one.text_out)
+
+
+@case
 def labels_from_csv(place):
     """Header or not, quotes, CRLF; a bad line is named and nothing is imported."""
     scan(place)

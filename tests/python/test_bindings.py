@@ -17,6 +17,8 @@ STRUCTS = {
     "imgsim_feature_definition": native.FeatureDefinition, "imgsim_scan_report": native.ScanReport,
     "imgsim_repair_report": native.RepairReport,
     "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct, "imgsim_quality": native.Quality,
+    "imgsim_cluster_info": native.ClusterInfo, "imgsim_cluster_report": native.ClusterReport,
+    "imgsim_prediction": native.Prediction, "imgsim_predict_report": native.PredictReport,
 }
 STRUCTS.update({"imgsim_%s_options" % name: struct for name, struct in native.OPTIONS.items()})
 

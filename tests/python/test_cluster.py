@@ -143,5 +143,63 @@ class Interface(unittest.TestCase):
             imgsim.silhouette(self.rows, np.zeros(1200))
 
 
+class InACatalog(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.holder, cls.folder = support.gallery(4)
+        cls.catalog = imgsim.Catalog(cls.folder + "/.imgsim", create=True)
+        cls.catalog.scan([cls.folder], threads=2)
+        ids = np.flatnonzero(cls.catalog.has_features("hash"))
+        cls.names = {int(i): cls.catalog.paths[i].split("/")[-2] for i in ids}
+        kinds = sorted(set(cls.names.values()))
+        rng = np.random.default_rng(0)
+        rows = np.eye(len(kinds), dtype=np.float32)[[kinds.index(cls.names[int(i)]) for i in ids]]
+        cls.catalog.put_features("kinds", rows + rng.normal(0, 0.02, rows.shape), ids, metric="l2", fingerprint="1")
+        cls.kinds = kinds
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.catalog.close()
+        cls.holder.cleanup()
+
+    def test_clusters_are_labels(self):
+        found = self.catalog.cluster("agglomerative", "kinds", "tree", k=len(self.kinds))
+        self.assertEqual(len(found), len(self.kinds))
+        self.assertEqual(len(found.ids), found.image_count)
+        self.assertAlmostEqual(found.ari, 1)
+        for cluster in found:
+            self.assertEqual(cluster.name, self.names[cluster.medoid])
+            self.assertEqual(self.catalog.labels()[cluster.label], cluster.size)
+            members = found.ids[found.clusters.labels == cluster.number]
+            self.assertEqual({self.names[int(i)] for i in members}, {cluster.name})
+        hits = self.catalog.search([found[0].medoid], k=3, by="kinds", label=found[0].label)
+        self.assertTrue(all(self.names[hit.id] == found[0].name for hit in hits))
+        self.catalog.replace_labels("cluster:tree/")
+        self.assertFalse([label for label in self.catalog.labels() if label.startswith("cluster:tree/")])
+
+    def test_labels_are_predicted(self):
+        known = list(self.names)[::2]
+        for number in known:
+            self.catalog.add_label(number, self.names[number])
+        try:
+            found = self.catalog.predict_labels(k=3, feature="kinds", store=True)
+            self.assertEqual({p.id for p in found}, set(self.names) - set(known))
+            self.assertTrue(all(p.label in (None, self.names[p.id]) for p in found))
+            self.assertGreater(found.predicted_count, 0.8 * len(found))
+            self.assertEqual(sum(n for label, n in self.catalog.labels().items() if label.startswith("predicted:")),
+                             found.predicted_count)
+            self.assertEqual(found.accuracy, 1)
+            single = self.catalog.predict_labels(found[0].id, k=3, feature="kinds")
+            self.assertEqual(single[0], found[0])
+        finally:
+            self.catalog.replace_labels("predicted:")
+            for number in known:
+                self.catalog.remove_label(number, self.names[number])
+
+    def test_nothing_to_learn_from(self):
+        with self.assertRaisesRegex(imgsim.Error, "label"):
+            self.catalog.predict_labels(feature="kinds")
+
+
 if __name__ == "__main__":
     support.main()

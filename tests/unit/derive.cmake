@@ -2,3 +2,4 @@
 ims_test(test_derive_projection test_derive_projection.c derive)
 ims_test(test_derive_study test_derive_study.c derive)
 ims_test(test_derive_index test_derive_index.c derive)
+ims_test(test_derive_clusters test_derive_clusters.c derive)

@@ -6,7 +6,9 @@ include/imgsim/ are the full reference; every failure raises imgsim.Error with `
 """
 
 from .arrays import ROW_BITS, ROW_FLOAT32, ROW_UINT32, compare, metric_code, metric_name
-from .catalog import Catalog, Feature, File, Hit, Part, Results, matches
+from .catalog import (
+    Catalog, Feature, File, Hit, ImageCluster, ImageClusters, Part, Prediction, Predictions, Results, matches,
+)
 from .cluster import Clusters, cluster, compare_labels, silhouette
 from .extractor import Extractor, Image
 from .index import Index
@@ -16,8 +18,9 @@ from .page import Page
 from .projector import Projector
 
 __all__ = [
-    "Catalog", "Clusters", "Error", "Extractor", "Feature", "File", "Hit", "Image", "Index", "Map", "Page", "Part",
-    "Projector", "Results", "cluster", "compare", "compare_labels", "has_feature", "matches", "metric_code", "metric_name",
+    "Catalog", "Clusters", "Error", "Extractor", "Feature", "File", "Hit", "Image", "ImageCluster", "ImageClusters",
+    "Index", "Map", "Page", "Part", "Prediction", "Predictions", "Projector", "Results", "cluster", "compare",
+    "compare_labels", "has_feature", "matches", "metric_code", "metric_name",
     "set_blas_threads", "silhouette", "simd_name", "version",
     "ROW_BITS", "ROW_FLOAT32", "ROW_UINT32",
 ]

@@ -13,6 +13,7 @@ from .arrays import (
     DTYPES, METRIC_CALLBACK, ROW_BYTES, ROW_UINT32, Callbacks, columns, ids_array, matrix, metric_code, metric_name,
     pointer, text, view,
 )
+from .cluster import Clusters, cluster_options
 from .extractor import Extractor, Image
 from .index import Index, filter_bits
 from .map import Map
@@ -37,6 +38,34 @@ class Part(dict):
 
 class Hit(namedtuple("Hit", "rank id uuid path score width height parts")):
     """One answer: `id` is the image id (row of the features), `parts` maps channels to Part."""
+
+
+ImageCluster = namedtuple("ImageCluster", "number label size medoid name share")
+Prediction = namedtuple("Prediction", "id label share distance")
+
+
+class ImageClusters(list):
+    """Clusters of a catalog's images, by falling size, and how good they are."""
+
+    def __init__(self, found, clusters, ids, report):
+        super().__init__(found)
+        self.clusters = clusters
+        self.ids = ids
+        self.image_count = report.image_count
+        self.noise_count = report.noise_count
+        self.labelled_count = report.labelled_count
+        self.ari, self.nmi, self.silhouette = report.ari, report.nmi, report.silhouette
+
+
+class Predictions(list):
+    """Predicted labels, and how often leaving one out gives a right one."""
+
+    def __init__(self, found, report):
+        super().__init__(found)
+        for name, _type in report._fields_[1:]:
+            setattr(self, name, getattr(report, name))
+
+    accuracy = property(lambda self: self.right_count / self.answered_count if self.answered_count else float("nan"))
 
 
 class Results(list):
@@ -289,6 +318,15 @@ class Catalog:
         library.imgsim_catalog_add_labels(
             self._handle, (c_int64 * len(ids))(*ids), (c_char_p * len(ids))(*names), len(ids))
 
+    def replace_labels(self, prefix, images=(), labels=()):
+        """Take away all labels that begin with a prefix, and give new ones that do, one per image, in one step."""
+        ids = [int(i) if isinstance(i, (int, np.integer)) else self.find(i) for i in images]
+        names = [label.encode() for label in labels]
+        if len(ids) != len(names):
+            raise ValueError("%d labels for %d images" % (len(names), len(ids)))
+        library.imgsim_catalog_replace_labels(
+            self._handle, prefix.encode(), (c_int64 * len(ids))(*ids), (c_char_p * len(ids))(*names), len(ids))
+
     def remove_label(self, image, label):
         """Take a label from an image."""
         number = int(image) if isinstance(image, (int, np.integer)) else self.find(image)
@@ -305,6 +343,70 @@ class Catalog:
             library.imgsim_catalog_visit_labels(
                 self._handle, number, callbacks.wrap(native.LabelCallback, visit), None)
         return found
+
+    # ---- clusters and predicted labels ----
+
+    def cluster(self, method="kmeans", feature=None, name=None, *, dry_run=False, progress=None, **settings):
+        """Cluster the images by a feature (the embedding's projection, or the embedding) and keep the result as labels
+        "cluster:NAME/0", "cluster:NAME/1", ..., "cluster:NAME/noise"; NAME is the method if not given, and labels of
+        the same NAME are replaced. settings: those of imgsim.cluster().
+
+        Returns ImageClusters: a list of ImageCluster, with .clusters (the Clusters of the rows), .ids (of the rows),
+        .noise_count, .labelled_count, .ari, .nmi (against labels or folders) and .silhouette.
+        """
+        found = []
+
+        def visit(struct, _data):
+            c = struct.contents
+            found.append(ImageCluster(c.number, c.label.decode(), c.size, c.medoid,
+                                      c.name.decode("utf-8", "replace"), c.share))
+        report = native.ClusterReport(struct_size=ctypes.sizeof(native.ClusterReport))
+        means = settings.get("initial_means")
+        if means is not None:
+            settings["initial_means"] = means = matrix(means, np.float32)
+            settings.setdefault("k", len(means))
+        with Callbacks() as callbacks:
+            inner = cluster_options(callbacks, method, progress, **settings)
+            outer = options("cluster_labels", feature=text(feature), name=text(name), dry_run=int(dry_run),
+                            callback=callbacks.wrap(native.ClusterCallback, visit))
+            outer.cluster = ctypes.pointer(inner)
+            out = c_void_p()
+            library.imgsim_derive_clusters(self._handle, byref(outer), byref(report), byref(out))
+        used = self.feature_sets[feature if feature is not None else self._default_feature()]
+        ids = np.flatnonzero(self.has_features(used.name))
+        return ImageClusters(found, Clusters(out, used.dimension), ids, report)
+
+    def _default_feature(self):
+        """What the library chooses: the projection of "embedding" made last, else "embedding"."""
+        projections = [f.name for f in self.feature_sets.values() if f.source == "embedding"]
+        return projections[-1] if projections else "embedding"
+
+    def predict_labels(self, images=None, *, k=10, min_share=0.5, max_distance=None, feature=None, store=False,
+                       try_count=2000, threads=None, progress=None):
+        """Labels of images without, or of the given ones, by the vote of the k most similar labelled images.
+
+        Returns Predictions: a list of Prediction (id, label, share, distance), where the label is None if no label has
+        more than min_share of the votes, with .labelled_count, .label_count and, from leaving one labelled image out
+        at a time, .tried_count, .answered_count, .right_count and .accuracy. store: keep them as "predicted:LABEL".
+        """
+        found = []
+
+        def visit(struct, _data):
+            p = struct.contents
+            found.append(Prediction(p.id, p.label.decode("utf-8", "replace") or None, p.share, p.distance))
+        report = native.PredictReport(struct_size=ctypes.sizeof(native.PredictReport))
+        with Callbacks() as callbacks:
+            settings = options(
+                "predict", feature=text(feature), k=k, min_share=min_share, max_distance=max_distance,
+                store=int(store), try_count=try_count, threads=threads, progress=callbacks.progress(progress),
+                callback=callbacks.wrap(native.PredictionCallback, visit))
+            if images is not None:
+                images = [images] if isinstance(images, (str, bytes, os.PathLike, int, np.integer)) else images
+                ids = [int(i) if isinstance(i, (int, np.integer)) else self.find(i) for i in images]
+                settings.ids = (c_int64 * max(len(ids), 1))(*ids)
+                settings.id_count = len(ids)
+            library.imgsim_derive_predictions(self._handle, byref(settings), byref(report))
+        return Predictions(found, report)
 
     # ---- features ----
 

@@ -243,6 +243,54 @@ class ClusterOptions(Structure):
     ]
 
 
+class ClusterInfo(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("label", c_char_p), ("name", c_char_p), ("share", c_double), ("medoid", c_int64),
+        ("size", c_uint64), ("number", c_uint32), ("reserved", c_uint32),
+    ]
+
+
+class ClusterReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("image_count", c_uint64), ("cluster_count", c_uint64), ("noise_count", c_uint64),
+        ("labelled_count", c_uint64), ("ari", c_double), ("nmi", c_double), ("silhouette", c_double),
+    ]
+
+
+class Prediction(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("id", c_int64), ("label", c_char_p), ("share", c_double), ("distance", c_double),
+    ]
+
+
+class PredictReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("labelled_count", c_uint64), ("label_count", c_uint64), ("asked_count", c_uint64),
+        ("predicted_count", c_uint64), ("tried_count", c_uint64), ("answered_count", c_uint64),
+        ("right_count", c_uint64),
+    ]
+
+
+ClusterCallback = CFUNCTYPE(c_int32, POINTER(ClusterInfo), c_void_p)
+PredictionCallback = CFUNCTYPE(c_int32, POINTER(Prediction), c_void_p)
+
+
+class ClusterLabelsOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("feature", c_char_p), ("name", c_char_p), ("cluster", POINTER(ClusterOptions)),
+        ("callback", ClusterCallback), ("user_data", c_void_p), ("dry_run", c_int32), ("reserved", c_uint32),
+    ]
+
+
+class PredictOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("feature", c_char_p), ("ids", POINTER(c_int64)), ("id_count", c_size_t),
+        ("callback", PredictionCallback), ("user_data", c_void_p), ("progress", ProgressCallback),
+        ("progress_data", c_void_p), ("k", c_uint32), ("threads", c_uint32), ("min_share", c_double),
+        ("max_distance", c_double), ("try_count", c_uint64), ("store", c_int32), ("reserved", c_uint32),
+    ]
+
+
 _Out = POINTER(c_void_p)
 
 # Options structs that a function imgsim_X_options_init fills in.
@@ -258,7 +306,8 @@ OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
     "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions,
+    "predict": PredictOptions,
     "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
     "page": PageOptions,
     "scan": ScanOptions, "repair": RepairOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
@@ -326,6 +375,8 @@ PROTOTYPES = {
     "imgsim_catalog_find": (Status, [Handle, c_char_p, POINTER(c_int64)]),
     "imgsim_catalog_add_label": (Status, [Handle, c_int64, c_char_p]),
     "imgsim_catalog_add_labels": (Status, [Handle, POINTER(c_int64), POINTER(c_char_p), c_size_t]),
+    "imgsim_catalog_replace_labels": (Status, [
+        Handle, c_char_p, POINTER(c_int64), POINTER(c_char_p), c_size_t]),
     "imgsim_catalog_remove_label": (Status, [Handle, c_int64, c_char_p]),
     "imgsim_catalog_visit_labels": (Status, [Handle, c_int64, LabelCallback, c_void_p]),
     "imgsim_catalog_visit_features": (Status, [Handle, FeatureCallback, c_void_p]),
@@ -398,6 +449,8 @@ PROTOTYPES = {
     # derive.h
     "imgsim_derive_projection": (Status, [Handle, POINTER(ProjectionOptions), _Out]),
     "imgsim_derive_index": (Status, [Handle, c_char_p, POINTER(IndexOptions), _Out]),
+    "imgsim_derive_clusters": (Status, [Handle, POINTER(ClusterLabelsOptions), POINTER(ClusterReport), _Out]),
+    "imgsim_derive_predictions": (Status, [Handle, POINTER(PredictOptions), POINTER(PredictReport)]),
     "imgsim_derive_refresh": (Status, [Handle, POINTER(c_size_t)]),
     "imgsim_derive_study": (
         Status, [Handle, POINTER(StudyOptions), POINTER(c_uint32), c_size_t] + 4 * [POINTER(c_double)]),
