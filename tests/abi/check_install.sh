@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install into an empty prefix; a C99 and a C++11 host find the library by pkg-config and by CMake, run, and load neither
-# libtorch nor anything of a build folder; removal leaves nothing behind.
+# libtorch nor anything of a build folder; the command finds its worker; removal leaves nothing behind.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -68,6 +68,15 @@ done
 ldd "$work/host_c" >"$work/ldd"
 if grep -q 'libstdc++' "$work/ldd"; then echo "a C host loads the C++ runtime"; exit 1; fi
 "$prefix"/bin/imgsim --version
+
+# The installed worker is found, and by itself: a scan with workers fails without it.
+mkdir "$work/photos"
+printf 'P6\n2 2\n255\n0123456789ab' >"$work/photos/a.ppm"
+"$prefix"/bin/imgsim scan "$work/photos" -q --isolation workers -c "$work/catalog"
+mv "$libdir/imgsim/imgsim-worker" "$work/worker"
+if "$prefix"/bin/imgsim scan "$work/photos" -q --recheck --isolation workers -c "$work/catalog" 2>/dev/null; then
+    echo "another worker than the installed one was found"; exit 1; fi
+mv "$work/worker" "$libdir/imgsim/imgsim-worker"
 
 "$CMAKE" -DPREFIX="$prefix" -DBUILD="$BUILD" -P "$SOURCE/pkgconfig/uninstall.cmake" >/dev/null
 left=$(find "$prefix" -not -type d)

@@ -120,6 +120,28 @@ def scan_leaves_out(place):
     check(not os.path.exists(place.path("fresh")), "a catalog was made for a wrong command line")
 
 
+@case
+def scan_isolation(place):
+    """With workers, without, or as it comes: the same rows; without the worker program a message says what to do."""
+    gallery.draw_families(place.path("photos"), 3)
+    nowhere = {"IMGSIM_WORKER": "/nowhere/imgsim-worker"}
+    for isolation in ("workers", "auto", "none"):
+        place.run("scan", "photos", "-c", isolation, "--isolation", isolation, "--file-timeout", "2.5",
+                  "--worker-memory", "512").exits(0)
+    place.run("scan", "photos", "-c", "fallen", "--isolation", "auto", env=nowhere).exits(0)
+    place.run("scan", "photos", "-c", "here", "--isolation", "none", env=nowhere).exits(0)
+    place.run("scan", "photos", "-c", "refused", env=nowhere).exits(2).says("/nowhere/imgsim-worker", "isolation none")
+    for name in ("color.bins.npy", "hash.npy"):
+        rows = set()
+        for catalog in ("workers", "auto", "none", "fallen", "here"):
+            with open(place.path(catalog, "features", name), "rb") as file:
+                rows.add(file.read())
+        check(len(rows) == 1, "%s differs" % name)
+    place.run("scan", "photos", "--isolation", "perhaps").exits(2).says("perhaps")
+    place.run("scan", "photos", "--file-timeout", "0").exits(2).says("--file-timeout")
+    place.run("scan", "photos", "--worker-memory", "1").exits(2).says("--worker-memory")
+
+
 # Pictures whose scan takes seconds, so that it can be disturbed.
 MANY = 1000
 

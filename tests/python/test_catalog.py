@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import tempfile
 import unittest
 
 import imgsim
@@ -33,6 +34,19 @@ class Collection(unittest.TestCase):
     def test_scan_again_opens_nothing(self):
         report = self.catalog.scan([self.folder])
         self.assertEqual((report["unchanged"], report["added"], report["refreshed"]), (len(self.files), 0, 0))
+
+    def test_scan_decodes_anywhere(self):
+        rows = set()
+        for isolation in ("none", "workers", "auto"):
+            with tempfile.TemporaryDirectory() as folder, imgsim.Catalog(folder + "/c", create=True) as catalog:
+                report = catalog.scan([self.folder], isolation=isolation, file_timeout=10, worker_memory=1 << 28)
+                self.assertEqual((report["added"], report["crashed"], report["timed_out"]), (len(self.files), 0, 0))
+                rows.add(bytes(np.ascontiguousarray(catalog.features("hash"))))
+        self.assertEqual(len(rows), 1)
+        with self.assertRaisesRegex(ValueError, "isolation"):
+            self.catalog.scan([self.folder], isolation="perhaps")
+        with self.assertRaisesRegex(imgsim.Error, "worker_memory"):
+            self.catalog.scan([self.folder], isolation="workers", worker_memory=1)
 
     def test_scan_leaves_out_what_it_is_told(self):
         report = self.catalog.scan([self.folder], exclude="rings/", min_bytes=1, one_file_system=True)
