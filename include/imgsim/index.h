@@ -19,7 +19,10 @@ typedef struct imgsim_index imgsim_index;
 enum {
     /** Exact below 50,000 rows or where HNSW does not serve the metric, else HNSW; decided at the first search or save. */
     IMGSIM_INDEX_AUTO = 0,
-    /** Compares with every row; the answer is the true one, ties by id, whatever the batch, threads and processor. */
+    /**
+     * The answer is the true one, ties by id, whatever the batch, threads and processor. From 1,024 rows on planes (small copies
+     * of the rows, made at the first search or save) rule out most rows by bounds; docs/exact-search.md.
+     */
     IMGSIM_INDEX_EXACT = 1,
     /** Hierarchical navigable small world graph; cosine, inner product, L2, angular, Mahalanobis. */
     IMGSIM_INDEX_HNSW = 2
@@ -61,11 +64,39 @@ typedef struct imgsim_index_options {
     int32_t normalize;
     /** 0. */
     int32_t reserved;
+    /**
+     * Exact: bytes the index may take beside its rows for the planes that make searches fast (docs/exact-search.md). 0 (default):
+     * what they need, at most a third of the rows; a smaller budget gets fewer planes, 1 none. Not saved. Since 0.1.
+     */
+    uint64_t max_bytes;
 } imgsim_index_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
 IMGSIM_API imgsim_status
 imgsim_index_options_init(imgsim_index_options *options, size_t struct_size);
+
+/** Planes a search may read before the rows themselves. Since 0.1. */
+#define IMGSIM_PLANES_MAX 8
+
+/** What a search did; fill with imgsim_search_stats_init() and name it in the options. Since 0.1. */
+typedef struct imgsim_search_stats {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** 1: every row left out of an answer has a bound that keeps it out, or was compared; 0: a graph was searched. */
+    int32_t certified;
+    /** Planes that were read; 0: none, rows only. */
+    uint32_t plane_count;
+    /** Queries answered. */
+    uint64_t queries;
+    /** Bounds taken from each plane, of all queries together. */
+    uint64_t plane_rows[IMGSIM_PLANES_MAX];
+    /** Rows compared in float, and of them those compared once more in double precision, of all queries together. */
+    uint64_t rows_read;
+    uint64_t rows_decided;
+} imgsim_search_stats;
+
+/** Write zeros into `stats`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status imgsim_search_stats_init(imgsim_search_stats *stats, size_t struct_size);
 
 /** Settings of one search; fill with imgsim_search_options_init(). Since 0.1. */
 typedef struct imgsim_search_options {
@@ -85,6 +116,8 @@ typedef struct imgsim_search_options {
     float max_distance;
     /** Threads for this search, 0 (default): the index's own. The answer does not depend on it. */
     uint32_t threads;
+    /** Where to write what the search did; NULL (default): nowhere. Not for two searches at a time. */
+    imgsim_search_stats *stats;
 } imgsim_search_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */

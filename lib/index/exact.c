@@ -9,6 +9,7 @@
  */
 #include "index/coarse.h"
 #include "index/index_private.h"
+#include "index/planes.h"
 
 #include "core/bitset.h"
 #include "core/memory.h"
@@ -86,6 +87,7 @@ static imgsim_status walk_part(void *context, size_t item, uint32_t worker)
         const size_t end = start + BLOCK_ROWS < part_end ? start + BLOCK_ROWS : part_end;
         const size_t count = list_rows(search, start, end, slots);
 
+        atomic_fetch_add(&search->counts->rows_read, count * (last - first));
         for (size_t query = first; query < last && status == IMGSIM_OK && count > 0; query++) {
             const struct ims_prepared_query mine =
                 ims_prepared_query_with(&round->prepared[query], room);
@@ -118,6 +120,7 @@ static imgsim_status collect_dots(void *context, size_t query, uint32_t worker)
     const size_t count = list_rows(search, round->block_start, end, slots);
 
     (void)worker;
+    atomic_fetch_add(&search->counts->rows_read, count);
     for (size_t i = 0; i < count; i++)
         raw[i] = dots[slots[i] - round->block_start];
     ims_estimate_from_dots(search->index, &round->prepared[query], slots, raw, count, lower, upper);
@@ -411,5 +414,14 @@ done:
 
 imgsim_status ims_exact_search(const struct ims_search *search)
 {
-    return ims_coarse_pays(search) ? ims_coarse_search(search) : ims_scan_search(search);
+    imgsim_status status;
+    bool ready;
+
+    if (search->query_count == 0)
+        return IMGSIM_OK;
+    if (ims_coarse_pays(search))
+        return ims_coarse_search(search);
+    if ((status = ims_planes_ready(search, &ready)) != IMGSIM_OK)
+        return status;
+    return ready ? ims_planes_search(search) : ims_scan_search(search);
 }

@@ -325,6 +325,11 @@ static pair_kernel dense_kernel(int32_t metric, four_kernel *four)
     }
 }
 
+static bool follow_each_other(const uint32_t slots[4])
+{
+    return slots[1] == slots[0] + 1 && slots[2] == slots[0] + 2 && slots[3] == slots[0] + 3;
+}
+
 static void dense_scores(
     const imgsim_index *index,
     const struct ims_prepared_query *query,
@@ -341,7 +346,7 @@ static void dense_scores(
     while (i < count) {
         const float *row = rows + (size_t)slots[i] * dimension;
 
-        if (four != NULL && i + 4 <= count && slots[i + 3] == slots[i] + 3) {
+        if (four != NULL && i + 4 <= count && follow_each_other(slots + i)) {
             four(query->scan, row, dimension, dimension, raw + i);
             i += 4;
         } else {

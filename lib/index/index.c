@@ -7,6 +7,7 @@
 #include "core/options.h"
 #include "index/coarse.h"
 #include "index/hnsw.h"
+#include "index/planes.h"
 #include "linalg/linalg.h"
 #include "simd/metric.h"
 #include "simd/reference.h"
@@ -152,6 +153,7 @@ imgsim_status ims_index_make(const imgsim_index_options *options, int form, imgs
     index->build_width = options->build_width;
     index->search_width = options->search_width;
     index->seed = options->seed;
+    index->max_bytes = options->max_bytes;
     index->callback = options->callback;
     index->user_data = options->user_data;
     index->progress = options->progress;
@@ -192,6 +194,7 @@ void imgsim_index_free(imgsim_index *index)
         return;
     ims_graph_free(index->graph);
     ims_coarse_free(index->coarse);
+    ims_planes_free(index->planes);
     ims_rows_clear(&index->rows);
     ims_reader_close(&index->file);
     ims_pool_free(index->pool);

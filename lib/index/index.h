@@ -61,4 +61,54 @@ imgsim_status ims_index_values_all(
 /* Whether the index holds a row of this id: 1 or 0. */
 int ims_index_has_id(const imgsim_index *index, int64_t id);
 
+/* ---- bounds of keys, for searches that add up several indexes ---- */
+
+/*
+ * One query of an exact index of floats, prepared for bounds. A row's key is what a search orders by: the metric's distance, but
+ * 1 - cosine for angular. The index must not change while bounds of it are in use; bounds of one query may be asked for from
+ * several threads.
+ */
+struct ims_bounds;
+
+/*
+ * Make the planes of the index if it should have some, and prepare the query (one row). NULL in *out_bounds where the index can
+ * have no planes (its metric, few rows, no budget, rows that belong to a feature) or they say nothing about this query: there
+ * every row has to be compared.
+ */
+imgsim_status
+ims_bounds_new(const imgsim_index *index, const float *query, struct ims_bounds **out_bounds);
+void ims_bounds_free(struct ims_bounds *bounds);
+/* Slots there are; slot numbers are stable, ids are those of ims_bounds_id(). */
+size_t ims_bounds_slot_count(const struct ims_bounds *bounds);
+/* Id of a slot's row, -1 if it has none. */
+int64_t ims_bounds_id(const struct ims_bounds *bounds, uint32_t slot);
+/* Slot of an id, 0xffffffff if it is not there. */
+uint32_t ims_bounds_slot(const struct ims_bounds *bounds, int64_t id);
+
+/*
+ * Lower bounds of the keys of slots first to first + count - 1 from the first plane, about a nanosecond each; `first` is a
+ * multiple of 16. Slots without a row, and rows about which nothing is known, have -infinity.
+ */
+void ims_bounds_block(
+    const struct ims_bounds *bounds,
+    size_t first,
+    size_t count,
+    double *out_lower);
+/*
+ * Sharper ones from all planes for some slots, in any order; no sharper than `limit` is of use: a row whose bound exceeds it after
+ * some plane keeps that bound.
+ */
+imgsim_status ims_bounds_refine(
+    const struct ims_bounds *bounds,
+    const uint32_t *slots,
+    size_t count,
+    double limit,
+    double *out_lower);
+/* The keys themselves, in double precision by lib/simd/reference.h. Slots must have rows. */
+void ims_bounds_keys(
+    const struct ims_bounds *bounds,
+    const uint32_t *slots,
+    size_t count,
+    double *out_keys);
+
 #endif

@@ -2,6 +2,7 @@
 /* Adding rows to an index and removing them: checks, copies, and links in the graph. */
 #include "index/coarse.h"
 #include "index/hnsw.h"
+#include "index/planes.h"
 
 #include "core/memory.h"
 #include "simd/metric.h"
@@ -124,7 +125,8 @@ static imgsim_status own_everything(imgsim_index *index)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
     if ((status = ims_rows_own(&index->rows)) != IMGSIM_OK ||
         (index->graph != NULL && (status = ims_graph_own(index->graph)) != IMGSIM_OK) ||
-        (status = ims_coarse_own(index->coarse)) != IMGSIM_OK)
+        (status = ims_coarse_own(index->coarse)) != IMGSIM_OK ||
+        (index->planes != NULL && (status = ims_planes_own(index->planes)) != IMGSIM_OK))
         return status;
     ims_reader_close(&index->file);
     return IMGSIM_OK;
@@ -175,12 +177,26 @@ static imgsim_status put_rows(
     return status;
 }
 
+/* Planes follow new rows in slots used before at once, other rows when they are needed next. */
+static void follow_rows(imgsim_index *index, const uint32_t *slots, size_t count)
+{
+    atomic_store(&index->planes_known, false);
+    for (size_t i = 0; i < count && index->planes != NULL; i++)
+        if (ims_planes_replace(index, index->planes, slots[i]) != IMGSIM_OK) {
+            ims_planes_free(index->planes); /* to be made anew */
+            index->planes = NULL;
+            index->planes_tried = 0;
+        }
+}
+
 /* Take rows out again, which were put or linked last. */
 static void take_back(imgsim_index *index, const uint32_t *slots, size_t start, size_t count)
 {
     for (size_t i = start; i < count; i++) {
         const bool kept = index->graph != NULL && ims_graph_remove(index->graph, slots[i]);
 
+        if (index->planes != NULL)
+            ims_planes_forget(index->planes, slots[i]);
         ims_rows_forget(&index->rows, slots[i]);
         if (!kept)
             ims_rows_release(&index->rows, slots[i]);
@@ -240,6 +256,7 @@ add_rows(imgsim_index *index, const struct addition *addition, const int64_t *id
         }
         goto done;
     }
+    follow_rows(index, slots, addition->count);
     status = link_rows(index, pool, slots, addition->count);
 
 done:

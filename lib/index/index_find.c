@@ -24,6 +24,34 @@ imgsim_status imgsim_search_options_init(imgsim_search_options *options, size_t 
     return ims_options_init(options, struct_size, &default_search, sizeof(default_search));
 }
 
+imgsim_status imgsim_search_stats_init(imgsim_search_stats *stats, size_t struct_size)
+{
+    static const imgsim_search_stats none = {.struct_size = sizeof(imgsim_search_stats)};
+
+    if (stats == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "stats must not be NULL");
+    return ims_options_init(stats, struct_size, &none, sizeof(none));
+}
+
+/* Write what the caller's struct has room for. */
+static void write_stats(const struct ims_search *search, bool graph, imgsim_search_stats *stats)
+{
+    const struct ims_search_counts *counts = search->counts;
+    const size_t size = stats->struct_size;
+    imgsim_search_stats known = {
+        .struct_size = size,
+        .certified = !graph,
+        .plane_count = counts->plane_count,
+        .queries = search->query_count,
+        .rows_read = atomic_load(&counts->rows_read),
+        .rows_decided = atomic_load(&counts->rows_decided),
+    };
+
+    for (size_t i = 0; i < IMGSIM_PLANES_MAX; i++)
+        known.plane_rows[i] = atomic_load(&counts->plane_rows[i]);
+    memcpy(stats, &known, size < sizeof(known) ? size : sizeof(known));
+}
+
 /* ---- searching ---- */
 
 /* The pool for a search: none for little work, the index's, or one of its own (*out_own) for another number of threads. */
@@ -75,6 +103,8 @@ static imgsim_status run_search(struct ims_search *search, const imgsim_search_o
     graph = atomic_load(&((imgsim_index *)index)->kind) == IMGSIM_INDEX_HNSW &&
             index->graph != NULL && options->exact == 0;
     status = graph ? ims_graph_search(search) : ims_exact_search(search);
+    if (status == IMGSIM_OK && options->stats != NULL)
+        write_stats(search, graph, options->stats);
 
 done:
     ims_free(changed);
@@ -92,6 +122,7 @@ static imgsim_status search_index(
     float *out_distances)
 {
     imgsim_search_options known = default_search;
+    struct ims_search_counts counts = {0};
     struct ims_search search;
     imgsim_status status;
 
@@ -105,6 +136,10 @@ static imgsim_status search_index(
             IMGSIM_OK ||
         (status = ims_index_check_range("threads", known.threads, 0, IMS_THREADS_MAX)) != IMGSIM_OK)
         return status;
+    if (known.stats != NULL && known.stats->struct_size < sizeof(size_t))
+        return ims_fail(
+            IMGSIM_ERROR_INVALID_ARGUMENT,
+            "stats: struct_size is %zu, call imgsim_search_stats_init()", known.stats->struct_size);
     if (isnan(known.max_distance))
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "max_distance is not a number");
     if (index->row_type == IMGSIM_ROW_FLOAT32 && query_count > 0 &&
@@ -122,6 +157,7 @@ static imgsim_status search_index(
         .max_distance = known.max_distance,
         .out_ids = out_ids,
         .out_distances = out_distances,
+        .counts = &counts,
     };
     search.width = search.width < k ? (uint32_t)k : search.width;
     return run_search(&search, &known);

@@ -14,6 +14,7 @@
 struct ims_coarse;
 struct ims_collector;
 struct ims_graph;
+struct ims_planes;
 
 /* Rows at which IMGSIM_INDEX_AUTO becomes HNSW. */
 #define IMS_AUTO_HNSW_ROWS 50000
@@ -31,6 +32,7 @@ struct imgsim_index {
     uint32_t build_width;
     uint32_t search_width;
     uint64_t seed;
+    uint64_t max_bytes; /* of planes; 0: as much as they take */
     imgsim_metric_callback callback;
     void *user_data;
     imgsim_progress_callback progress;
@@ -49,6 +51,17 @@ struct imgsim_index {
     pthread_mutex_t mutex; /* guards what a search makes when it is first needed */
     struct ims_pool *pool;
     atomic_bool sums_known;
+    struct ims_planes *planes; /* NULL while there are none */
+    atomic_bool planes_known;  /* they are as the rows are */
+    size_t planes_tried; /* rows there were when planes were last made, or found to be of no use */
+};
+
+/* What a search did; raised from any thread. */
+struct ims_search_counts {
+    atomic_uint_fast64_t plane_rows[IMGSIM_PLANES_MAX];
+    atomic_uint_fast64_t rows_read;
+    atomic_uint_fast64_t rows_decided;
+    uint32_t plane_count;
 };
 
 /* One call of a search function: everything checked, defaults filled in. */
@@ -64,6 +77,7 @@ struct ims_search {
     struct ims_pool *pool; /* NULL: one thread */
     int64_t *out_ids;
     float *out_distances;
+    struct ims_search_counts *counts;
 };
 
 /* ---- index.c ---- */

@@ -47,6 +47,12 @@ imgsim_status ims_eigen_symmetric(
     double *out_vectors);
 
 /*
+ * Replace `count` rows of d floats, count <= d, by an orthonormal basis of what they span, whose first i vectors span what the
+ * first i rows do (where these are independent). Householder's QR in double precision, LAPACKE_dgeqrf and dorgqr.
+ */
+imgsim_status ims_orthonormalize(float *rows, size_t count, size_t d);
+
+/*
  * Upper factor R with R^T R = matrix (d x d, symmetric positive semi-definite, both triangles
  * given), so that (a-b)^T M (a-b) = |R a - R b|^2. From the eigendecomposition, so that
  * semi-definite is fine. INVALID_ARGUMENT if not symmetric or clearly indefinite.

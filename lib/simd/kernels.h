@@ -10,6 +10,25 @@
 #define IMS_COLUMN_ROWS 64
 
 /*
+ * One query against rows kept as bytes (lib/index/planes.h). The weight of an axis is 128 * high + low; the offsets are 128
+ * times the sums of high and of low, because a byte is a code plus 128.
+ */
+struct ims_plane_query {
+    const int8_t *high;
+    const int8_t *low;
+    int32_t offset_high;
+    int32_t offset_low;
+    float scale_high;
+    float scale_low;
+    float constant;
+    float base_factor;
+    float tail_factor;
+};
+
+/* Rows side by side in a block of a plane, which holds (axes / 4) x 16 x 4 bytes, 16 floats `base` and 16 floats `tail`. */
+#define IMS_PLANE_ROWS 16
+
+/*
  * Any length from 0, any alignment. Integer kernels give the same result on every instruction set; float kernels differ by
  * rounding only, and are used where a margin covers that. What must be the same everywhere is computed by lib/simd/reference.h.
  */
@@ -124,6 +143,27 @@ struct ims_kernels {
         float out[64]);
     float (*row_dot)(const uint8_t *codes, size_t groups, const float *w);
     float (*row_min)(const uint8_t *codes, size_t groups, const float *q, float scale);
+    /*
+     * Bounds of rows in blocks, `axes` a multiple of four: with sums over axes of byte times weight less the offset,
+     *   estimate = constant + base_factor * base - scale_high * high_sum - scale_low * low_sum,
+     *   lower[row] = estimate - tail_factor * tail,  least[i] = the least estimate of rows i, 16 + i, ... of this call.
+     */
+    void (*plane_scan)(
+        const uint8_t *blocks,
+        size_t block_count,
+        size_t axes,
+        const struct ims_plane_query *query,
+        float *lower,
+        float least[IMS_PLANE_ROWS]);
+    /* Positions of the values that are not greater than the limit (NaN is not), rising; returns their number. */
+    size_t (*not_above)(const float *values, size_t count, float limit, uint32_t *positions);
+    /* sum rows_i * (128 * high_i + low_i) for four rows, exact for up to 256 values. */
+    void (*record_dots)(
+        const uint8_t *const rows[4],
+        const int8_t *high,
+        const int8_t *low,
+        size_t count,
+        int32_t out[4]);
 };
 
 /* The table in use: the best this processor has, or what IMGSIM_SIMD names. */

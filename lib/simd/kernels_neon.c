@@ -387,6 +387,9 @@ const struct ims_kernels ims_kernels_neon = {
     .plane_chi = plane_chi,
     .row_dot = row_dot,
     .row_min = row_min,
+    .plane_scan = ims_plane_scan_scalar,
+    .not_above = ims_not_above_scalar,
+    .record_dots = ims_record_dots_scalar,
 };
 
 #else

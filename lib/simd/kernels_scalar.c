@@ -232,6 +232,65 @@ static float sparse_chi_part(
     return sum;
 }
 
+void ims_plane_scan_scalar(
+    const uint8_t *blocks,
+    size_t block_count,
+    size_t axes,
+    const struct ims_plane_query *query,
+    float *lower,
+    float least[IMS_PLANE_ROWS])
+{
+    for (size_t row = 0; row < IMS_PLANE_ROWS; row++)
+        least[row] = INFINITY;
+    for (size_t block = 0; block < block_count; block++) {
+        const uint8_t *bytes = blocks + block * (axes * IMS_PLANE_ROWS + 128);
+        float side[2 * IMS_PLANE_ROWS];
+
+        memcpy(side, bytes + axes * IMS_PLANE_ROWS, sizeof(side));
+        for (size_t row = 0; row < IMS_PLANE_ROWS; row++) {
+            int32_t high = 0, low = 0;
+            float estimate;
+
+            for (size_t axis = 0; axis < axes; axis++) {
+                const int32_t byte = bytes[axis / 4 * 4 * IMS_PLANE_ROWS + row * 4 + axis % 4];
+
+                high += byte * query->high[axis];
+                low += byte * query->low[axis];
+            }
+            estimate = query->constant + query->base_factor * side[row] -
+                       query->scale_high * (float)(high - query->offset_high) -
+                       query->scale_low * (float)(low - query->offset_low);
+            lower[block * IMS_PLANE_ROWS + row] =
+                estimate - query->tail_factor * side[IMS_PLANE_ROWS + row];
+            least[row] = estimate < least[row] ? estimate : least[row];
+        }
+    }
+}
+
+size_t ims_not_above_scalar(const float *values, size_t count, float limit, uint32_t *positions)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!(values[i] > limit))
+            positions[found++] = (uint32_t)i;
+    return found;
+}
+
+void ims_record_dots_scalar(
+    const uint8_t *const rows[4],
+    const int8_t *high,
+    const int8_t *low,
+    size_t count,
+    int32_t out[4])
+{
+    for (size_t row = 0; row < 4; row++) {
+        out[row] = 0;
+        for (size_t i = 0; i < count; i++)
+            out[row] += rows[row][i] * (128 * high[i] + low[i]);
+    }
+}
+
 const struct ims_kernels ims_kernels_scalar = {
     .name = "scalar",
     .dot = dot,
@@ -257,4 +316,7 @@ const struct ims_kernels ims_kernels_scalar = {
     .plane_chi = plane_chi,
     .row_dot = row_dot,
     .row_min = row_min,
+    .plane_scan = ims_plane_scan_scalar,
+    .not_above = ims_not_above_scalar,
+    .record_dots = ims_record_dots_scalar,
 };

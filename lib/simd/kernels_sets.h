@@ -9,6 +9,22 @@
 
 extern const struct ims_kernels ims_kernels_scalar;
 
+/* Plain C, for sets without a version of their own. */
+void ims_plane_scan_scalar(
+    const uint8_t *blocks,
+    size_t block_count,
+    size_t axes,
+    const struct ims_plane_query *query,
+    float *lower,
+    float least[IMS_PLANE_ROWS]);
+size_t ims_not_above_scalar(const float *values, size_t count, float limit, uint32_t *positions);
+void ims_record_dots_scalar(
+    const uint8_t *const rows[4],
+    const int8_t *high,
+    const int8_t *low,
+    size_t count,
+    int32_t out[4]);
+
 #if defined(__x86_64__)
 /* Needs AVX2, FMA and POPCNT. */
 extern const struct ims_kernels ims_kernels_avx2;

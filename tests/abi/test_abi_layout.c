@@ -149,7 +149,8 @@ int main(void)
     OFFSET(imgsim_index_options, progress_data, 80);
     OFFSET(imgsim_index_options, normalize, 88);
     OFFSET(imgsim_index_options, reserved, 92);
-    CHECK_EQUAL(sizeof(imgsim_index_options), 96);
+    OFFSET(imgsim_index_options, max_bytes, 96);
+    CHECK_EQUAL(sizeof(imgsim_index_options), 104);
 
     OFFSET(imgsim_search_options, struct_size, 0);
     OFFSET(imgsim_search_options, search_width, 8);
@@ -158,7 +159,17 @@ int main(void)
     OFFSET(imgsim_search_options, filter_bits, 24);
     OFFSET(imgsim_search_options, max_distance, 32);
     OFFSET(imgsim_search_options, threads, 36);
-    CHECK_EQUAL(sizeof(imgsim_search_options), 40);
+    OFFSET(imgsim_search_options, stats, 40);
+    CHECK_EQUAL(sizeof(imgsim_search_options), 48);
+
+    OFFSET(imgsim_search_stats, struct_size, 0);
+    OFFSET(imgsim_search_stats, certified, 8);
+    OFFSET(imgsim_search_stats, plane_count, 12);
+    OFFSET(imgsim_search_stats, queries, 16);
+    OFFSET(imgsim_search_stats, plane_rows, 24);
+    OFFSET(imgsim_search_stats, rows_read, 88);
+    OFFSET(imgsim_search_stats, rows_decided, 96);
+    CHECK_EQUAL(sizeof(imgsim_search_stats), 104);
 
     OFFSET(imgsim_projector_options, struct_size, 0);
     OFFSET(imgsim_projector_options, whiten, 8);

@@ -47,6 +47,8 @@ static const struct {
     {"scan", (init_function)(void (*)(void))imgsim_scan_options_init, sizeof(imgsim_scan_options)},
     {"search", (init_function)(void (*)(void))imgsim_search_options_init,
      sizeof(imgsim_search_options)},
+    {"search_stats", (init_function)(void (*)(void))imgsim_search_stats_init,
+     sizeof(imgsim_search_stats)},
 };
 
 /* A caller of this version gets the defaults and its own size. */

@@ -155,6 +155,7 @@ static void check_index(int32_t kind, const char *path)
     static float distances[ROWS * 3], same[ROWS * 3];
     int64_t removed = 7;
     imgsim_search_options options;
+    imgsim_search_stats stats;
     uint8_t filter[2] = {0x10, 0};
     size_t count = 0;
 
@@ -173,6 +174,18 @@ static void check_index(int32_t kind, const char *path)
     options.filter_bits = 16;
     CHECK_OK(imgsim_index_search(index, rows, 1, 3, &options, again, same));
     CHECK(again[0] == 4 && again[1] == -1 && isinf(same[1]));
+    CHECK_OK(imgsim_search_stats_init(&stats, sizeof(stats)));
+    CHECK_FAILS(
+        imgsim_search_stats_init(NULL, sizeof(stats)), IMGSIM_ERROR_INVALID_ARGUMENT, "NULL");
+    options.stats = &stats;
+    options.filter = NULL;
+    CHECK_OK(imgsim_index_search(index, rows, 3, 2, &options, again, same));
+    CHECK_EQUAL(stats.queries, 3);
+    CHECK(stats.certified == 1 && stats.rows_read >= 3 * 2 && stats.plane_count == 0);
+    stats.struct_size = 0;
+    CHECK_FAILS(
+        imgsim_index_search(index, rows, 1, 2, &options, again, same),
+        IMGSIM_ERROR_INVALID_ARGUMENT, "imgsim_search_stats_init");
 
     CHECK_OK(imgsim_index_set_note(index, "made from nothing"));
     CHECK_OK(imgsim_index_save(index, path));

@@ -19,6 +19,7 @@ STRUCTS = {
     "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct, "imgsim_quality": native.Quality,
     "imgsim_cluster_info": native.ClusterInfo, "imgsim_cluster_report": native.ClusterReport,
     "imgsim_prediction": native.Prediction, "imgsim_predict_report": native.PredictReport,
+    "imgsim_search_stats": native.SearchStats,
 }
 STRUCTS.update({"imgsim_%s_options" % name: struct for name, struct in native.OPTIONS.items()})
 

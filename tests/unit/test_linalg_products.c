@@ -83,8 +83,47 @@ static void blas_threads_have_limits(void)
     CHECK_OK(imgsim_set_blas_threads(1));
 }
 
+/* An orthonormal basis of what the first rows span, for every number of first rows. */
+static void rows_become_orthonormal(void)
+{
+    enum { COUNT = 7, D = 31 };
+    float rows[COUNT * D], basis[COUNT * D];
+    struct ims_rng rng;
+
+    ims_rng_init(&rng, 3);
+    for (int i = 0; i < COUNT * D; i++)
+        basis[i] = rows[i] = (float)(ims_rng_normal(&rng) * (i < D ? 1e4 : 1e-3));
+    CHECK_OK(ims_orthonormalize(basis, COUNT, D));
+    for (int i = 0; i < COUNT; i++) {
+        double left = 0, whole = 0;
+
+        for (int j = 0; j < COUNT; j++) {
+            double dot = 0;
+
+            for (int c = 0; c < D; c++)
+                dot += (double)basis[i * D + c] * basis[j * D + c];
+            CHECK_NEAR(dot, i == j, 1e-6);
+        }
+        for (int c = 0; c < D; c++) {
+            double inside = 0;
+
+            for (int j = 0; j <= i; j++) {
+                double dot = 0;
+
+                for (int e = 0; e < D; e++)
+                    dot += (double)basis[j * D + e] * rows[i * D + e];
+                inside += dot * basis[j * D + c];
+            }
+            left += (rows[i * D + c] - inside) * (rows[i * D + c] - inside);
+            whole += (double)rows[i * D + c] * rows[i * D + c];
+        }
+        CHECK(left <= 1e-10 * whole);
+    }
+}
+
 int main(void)
 {
+    rows_become_orthonormal();
     blas_threads_have_limits();
     products_agree_with_their_definition();
     return 0;

@@ -216,6 +216,60 @@ static void check_planes(const struct ims_kernels *set, struct ims_rng *rng)
     CHECK_NEAR(set->row_min(codes, 64, q, scales[0]), least[0], bound(64, least[0]));
 }
 
+/* Integer sums are the same everywhere, and bounds differ by rounding only. */
+static void check_axes(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    const struct ims_kernels *scalar = ims_kernels_named("scalar");
+    static uint8_t blocks[3 * (LENGTH_MAX + 5) * IMS_PLANE_ROWS + 3 * 128 + OFFSETS];
+    const size_t axes = count / 4 * 4, block = axes * IMS_PLANE_ROWS + 128;
+    const uint8_t *bytes = (const uint8_t *)b + offset;
+    const uint8_t *const rows[4] = {bytes, bytes + count, bytes + 2 * count, bytes + offset};
+    const int8_t *high = (const int8_t *)a + offset;
+    static int8_t low[LENGTH_MAX + OFFSETS];
+    struct ims_plane_query query = {high, low + offset, 77, -5, 3e-4f, 2e-6f, 0.25f, 1.5f, 0.5f};
+    float lower[2][3 * IMS_PLANE_ROWS], least[2][IMS_PLANE_ROWS];
+    int32_t sums[2][4];
+
+    for (size_t i = 0; i < sizeof(low); i++)
+        low[i] = (int8_t)((int)(i * 37 % 128) - 64);
+    set->record_dots(rows, high, low + offset, count, sums[0]);
+    scalar->record_dots(rows, high, low + offset, count, sums[1]);
+    for (size_t row = 0; row < 4; row++)
+        CHECK_EQUAL(sums[0][row], sums[1][row]);
+
+    for (size_t i = 0; i < 3 * block; i++)
+        blocks[offset + i] = (uint8_t)(i * 131 + i / 7);
+    for (size_t i = 0; i < 3; i++)
+        memcpy(
+            blocks + offset + i * block + axes * IMS_PLANE_ROWS, a + 32 * i,
+            2 * IMS_PLANE_ROWS * sizeof(float));
+    set->plane_scan(blocks + offset, 3, axes, &query, lower[0], least[0]);
+    scalar->plane_scan(blocks + offset, 3, axes, &query, lower[1], least[1]);
+    for (size_t row = 0; row < 3 * IMS_PLANE_ROWS; row++)
+        CHECK_NEAR(lower[0][row], lower[1][row], 1e-6 * (10 + 4.0 * (double)axes));
+    for (size_t row = 0; row < IMS_PLANE_ROWS; row++)
+        CHECK_NEAR(least[0][row], least[1][row], 1e-6 * (10 + 4.0 * (double)axes));
+}
+
+/* NaN is not above anything. */
+static void check_not_above(const struct ims_kernels *set, size_t count, size_t offset)
+{
+    const struct ims_kernels *scalar = ims_kernels_named("scalar");
+    static float values[LENGTH_MAX + OFFSETS];
+    uint32_t positions[2][LENGTH_MAX + 1];
+    size_t found;
+
+    for (size_t i = 0; i < count; i++)
+        values[offset + i] = i % 11 == 3   ? NAN
+                             : i % 7 == 2  ? -INFINITY
+                             : i % 13 == 1 ? INFINITY
+                                           : a[i];
+    found = set->not_above(values + offset, count, 0.2f, positions[0]);
+    CHECK_EQUAL(found, scalar->not_above(values + offset, count, 0.2f, positions[1]));
+    CHECK(count < 20 || (found > 0 && found < count));
+    CHECK(memcmp(positions[0], positions[1], found * sizeof(positions[0][0])) == 0);
+}
+
 int main(void)
 {
     struct ims_rng rng;
@@ -242,6 +296,8 @@ int main(void)
                 check_histograms(set, count, offset);
                 check_integers(set, count, offset);
                 check_sparse(set, count, offset);
+                check_axes(set, count, offset);
+                check_not_above(set, count, offset);
             }
         for (size_t i = 0; i < 200; i++)
             check_planes(set, &rng);

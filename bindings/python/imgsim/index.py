@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nearest rows of a set."""
 
-from ctypes import byref, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64
+from ctypes import (
+    byref, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, sizeof,
+)
+from ctypes import pointer as ctypes_pointer
 
 import numpy as np
 
 from .arrays import (
     BIT_METRICS, METRIC_CALLBACK, Callbacks, ids_array, matrix, metric_code, metric_name, pointer, text,
 )
-from .native import library, make, options
+from .native import SearchStats, library, make, options
 
 
 class Index:
@@ -20,13 +23,13 @@ class Index:
     """
 
     def __init__(self, dim, metric="cosine", kind="exact", threads=None, *, mahalanobis=None, max_links=None,
-                 build_width=None, search_width=None, seed=None, progress=None, normalize=None):
+                 build_width=None, search_width=None, seed=None, progress=None, normalize=None, max_bytes=None):
         code = c_int32()
         library.imgsim_index_kind_from_name(kind.encode(), byref(code))
         self._callbacks = Callbacks()
         settings = options("index", kind=code.value, dimension=dim, threads=threads, max_links=max_links,
                            build_width=build_width, search_width=search_width, seed=seed,
-                           normalize=None if normalize is None else int(normalize))
+                           normalize=None if normalize is None else int(normalize), max_bytes=max_bytes)
         if callable(metric):
             settings.metric = METRIC_CALLBACK
             settings.callback = self._callbacks.metric(metric)
@@ -106,10 +109,13 @@ class Index:
         library.imgsim_index_remove(self._handle, pointer(numbers, c_int64), numbers.size, byref(removed))
         return removed.value
 
-    def search(self, queries, k=10, *, search_width=None, exact=False, filter=None, max_distance=None, threads=None):
+    def search(self, queries, k=10, *, search_width=None, exact=False, filter=None, max_distance=None, threads=None,
+               stats=None):
         """ids (int64) and distances (float32), queries x k, nearest first; -1 and inf where there are fewer.
 
         filter: a boolean array by id, or an array of the ids allowed.
+        stats: a dict that gets what the search did: certified, queries, plane_rows (bounds taken from each plane),
+        rows_read and rows_decided (rows compared in float, and in double precision).
         """
         array, ctype, suffix = self._rows(queries, "queries")
         settings = options("search", search_width=search_width, exact=int(exact), max_distance=max_distance,
@@ -118,12 +124,21 @@ class Index:
         if bits is not None:
             settings.filter = pointer(bits, c_uint8)
             settings.filter_bits = bits.size * 8
+        counts = SearchStats()
+        library.imgsim_search_stats_init(byref(counts), sizeof(counts))
+        if stats is not None:
+            settings.stats = ctypes_pointer(counts)
         ids = np.empty((len(array), k), np.int64)
         distances = np.empty((len(array), k), np.float32)
         with self._callbacks:
             getattr(library, "imgsim_index_search" + suffix)(
                 self._handle, pointer(array, ctype), len(array), k, byref(settings), pointer(ids, c_int64),
                 pointer(distances, c_float))
+        if stats is not None:
+            stats.update(
+                certified=bool(counts.certified), queries=counts.queries,
+                plane_rows=list(counts.plane_rows[:counts.plane_count]), rows_read=counts.rows_read,
+                rows_decided=counts.rows_decided)
         return ids, distances
 
     def save(self, path):

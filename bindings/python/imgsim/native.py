@@ -158,6 +158,14 @@ class IndexOptions(Structure):
         ("user_data", c_void_p), ("callback_row_type", c_int32), ("max_links", c_uint32), ("build_width", c_uint32),
         ("search_width", c_uint32), ("seed", c_uint64), ("progress", ProgressCallback), ("progress_data", c_void_p),
         ("normalize", c_int32), ("reserved", c_int32),
+        ("max_bytes", c_uint64),
+    ]
+
+
+class SearchStats(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("certified", c_int32), ("plane_count", c_uint32), ("queries", c_uint64),
+        ("plane_rows", c_uint64 * 8), ("rows_read", c_uint64), ("rows_decided", c_uint64),
     ]
 
 
@@ -165,6 +173,7 @@ class SearchOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("search_width", c_uint32), ("exact", c_int32), ("filter", POINTER(c_uint8)),
         ("filter_bits", c_uint64), ("max_distance", c_float), ("threads", c_uint32),
+        ("stats", POINTER(SearchStats)),
     ]
 
 
@@ -465,6 +474,7 @@ PROTOTYPES = {
         Handle, POINTER(c_uint64), POINTER(c_uint32), POINTER(c_uint16), POINTER(c_uint32), c_size_t,
         POINTER(c_int64)]),
     "imgsim_index_remove": (Status, [Handle, POINTER(c_int64), c_size_t, POINTER(c_size_t)]),
+    "imgsim_search_stats_init": (Status, [POINTER(SearchStats), c_size_t]),
     "imgsim_index_search": (Status, [
         Handle, POINTER(c_float), c_size_t, c_size_t, POINTER(SearchOptions), POINTER(c_int64), POINTER(c_float)]),
     "imgsim_index_search_bits": (Status, [

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exact search by planes: bounds of all rows from the first plane, a threshold from the best of them, and then what is still
+ * below it, plane by plane, down to the rows themselves.
+ *
+ * Seeding the threshold before anything is discarded, and bounding by the energy that is left on the axes not read, follow
+ * Panorama (arXiv:2510.00566) and, for the idea of scanning projections first, Ferhatosmanoglu et al., ICDE 2001; unlike
+ * there, every discarded row has a bound that holds in spite of rounding, so the answer is certain.
+ */
+#include "index/collector.h"
+#include "index/planes.h"
+
+#include "core/bitset.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of one kernel call, of which 16 least estimates are kept, and of one task. */
+#define CALL_BLOCKS 16
+#define CALL_ROWS (CALL_BLOCKS * IMS_PLANE_ROWS)
+#define TASK_ROWS (32 * CALL_ROWS)
+/* Rows scored for the threshold, per row asked for and at least. */
+#define SEEDS_PER_ROW 4
+#define SEEDS_MIN 48
+/* Rows scored by one task, and between two looks at the threshold at first. */
+#define SCORE_ROWS 16
+#define SCORE_ROUND 64
+/* Filters that let less than one in so many rows pass are served by picking rows. */
+#define FILTER_SHARE 32
+/* More rows asked for than one in so many: no bound will help. */
+#define K_SHARE 64
+
+/* One query against all rows. */
+struct probe {
+    const struct ims_search *search;
+    const struct ims_planes *planes;
+    struct ims_pool *pool;
+    struct ims_prepared_query prepared;
+    struct ims_plane_target target;
+    struct ims_collector collector;
+    float threshold;
+    size_t task_count;
+    float *lower;                 /* per slot */
+    float *least;                 /* 16 per kernel call */
+    struct ims_plane_list *lists; /* per task */
+    struct ims_candidate *rest;   /* what passed all planes, least bound first */
+    size_t rest_count;
+    size_t seeds;   /* rows scored for the threshold */
+    size_t scored;  /* of what passed */
+    size_t round;   /* rows of this round */
+    double *bounds; /* of this round: lower, upper */
+};
+
+/* ---- first plane ---- */
+
+static bool may_answer(const struct ims_search *search, size_t slot)
+{
+    const int64_t id = ims_rows_id(&search->index->rows, (uint32_t)slot);
+
+    return id >= 0 &&
+           (search->filter == NULL || ims_bits_test(search->filter, search->filter_bits, id));
+}
+
+static void apply_filter(struct probe *probe, size_t start, size_t end)
+{
+    const struct ims_search *search = probe->search;
+
+    for (size_t slot = start; slot < end; slot++) {
+        if (!may_answer(search, slot))
+            probe->lower[slot] = INFINITY;
+    }
+    for (size_t at = start; at < end; at += CALL_ROWS) {
+        float *least = probe->least + at / CALL_BLOCKS;
+
+        for (size_t lane = 0; lane < IMS_PLANE_ROWS; lane++)
+            least[lane] = INFINITY;
+        for (size_t slot = at; slot < at + CALL_ROWS && slot < end; slot++)
+            if (probe->lower[slot] < least[slot % IMS_PLANE_ROWS])
+                least[slot % IMS_PLANE_ROWS] = probe->lower[slot];
+    }
+}
+
+static size_t task_end(const struct probe *probe, size_t task)
+{
+    const size_t end = (task + 1) * TASK_ROWS;
+
+    return end < probe->planes->slot_count ? end : probe->planes->slot_count;
+}
+
+static imgsim_status scan_first(void *context, size_t task, uint32_t worker)
+{
+    struct probe *probe = context;
+    const struct ims_plane *plane = &probe->planes->planes[0];
+    const size_t end = task_end(probe, task);
+
+    (void)worker;
+    for (size_t at = task * TASK_ROWS; at < end; at += CALL_ROWS) {
+        const size_t rows = end - at < CALL_ROWS ? end - at : CALL_ROWS;
+
+        ims_kernels()->plane_scan(
+            plane->data + at * plane->record, (rows + IMS_PLANE_ROWS - 1) / IMS_PLANE_ROWS,
+            plane->axes, &probe->target.planes[0], probe->lower + at,
+            probe->least + at / CALL_BLOCKS);
+    }
+    if (probe->search->filter != NULL)
+        apply_filter(probe, task * TASK_ROWS, end);
+    return IMGSIM_OK;
+}
+
+/* ---- the threshold ---- */
+
+/* Of the rows behind one of the least estimates the one whose bound is least; IMS_NO_SLOT if there is none. */
+static uint32_t best_of_group(const struct probe *probe, size_t group)
+{
+    const size_t start = group / IMS_PLANE_ROWS * CALL_ROWS + group % IMS_PLANE_ROWS;
+    uint32_t best = IMS_NO_SLOT;
+
+    for (size_t i = 0; i < CALL_BLOCKS; i++) {
+        const size_t slot = start + i * IMS_PLANE_ROWS;
+
+        if (slot >= probe->planes->slot_count)
+            break;
+        if (isfinite(probe->lower[slot]) && may_answer(probe->search, slot) &&
+            (best == IMS_NO_SLOT || probe->lower[slot] < probe->lower[best]))
+            best = (uint32_t)slot;
+    }
+    return best;
+}
+
+/* Score the most promising rows; the k-th best of them bounds the k-th best of all. */
+static imgsim_status seed(struct probe *probe)
+{
+    const size_t k = probe->search->k;
+    const size_t wanted = k * SEEDS_PER_ROW > SEEDS_MIN ? k * SEEDS_PER_ROW : SEEDS_MIN;
+    const size_t groups = (probe->planes->slot_count + CALL_ROWS - 1) / CALL_ROWS * IMS_PLANE_ROWS;
+    struct ims_neighbour *items = ims_alloc_array(wanted, sizeof(*items));
+    uint32_t *slots = ims_alloc_array(wanted, sizeof(*slots));
+    double *lower = ims_alloc_array(2 * wanted, sizeof(*lower));
+    imgsim_status status = IMGSIM_OK;
+    struct ims_topk best;
+    size_t count = 0;
+
+    if (items == NULL || slots == NULL || lower == NULL) {
+        status = ims_fail_memory(wanted * sizeof(*items));
+        goto done;
+    }
+    ims_topk_init(&best, items, wanted);
+    for (size_t group = 0; group < groups; group++)
+        if (best.count < wanted || probe->least[group] < items[0].distance)
+            ims_topk_push(&best, probe->least[group], (int64_t)group);
+    for (size_t i = 0; i < best.count; i++)
+        if ((slots[count] = best_of_group(probe, (size_t)items[i].id)) != IMS_NO_SLOT)
+            count++;
+    if ((status = ims_estimate_keys(
+             probe->search->index, &probe->prepared, slots, count, lower, lower + wanted)) !=
+        IMGSIM_OK)
+        goto done;
+    for (size_t i = 0; i < count; i++)
+        if (!isnan(lower[wanted + i]) && !ims_collector_push(&probe->collector, lower[wanted + i]))
+            status = ims_fail_memory(k * sizeof(double));
+    probe->seeds = count;
+    probe->threshold = ims_plane_threshold(&probe->target, probe->collector.bound);
+    /* The same rows come by again: their bounds must not count twice. */
+    probe->collector.upper_count = 0;
+
+done:
+    ims_free(items);
+    ims_free(slots);
+    ims_free(lower);
+    return status;
+}
+
+/* ---- further planes ---- */
+
+static imgsim_status pass_planes(void *context, size_t task, uint32_t worker)
+{
+    struct probe *probe = context;
+    struct ims_plane_list *list = &probe->lists[task];
+    const size_t start = task * TASK_ROWS, end = task_end(probe, task);
+
+    (void)worker;
+    if (!ims_plane_pass_first(
+            probe->planes, &probe->target, start, end - start, probe->lower + start,
+            probe->threshold, list))
+        return ims_fail_memory(TASK_ROWS * sizeof(float));
+    for (uint32_t which = 1; which < probe->planes->count; which++) {
+        atomic_fetch_add(&probe->search->counts->plane_rows[which], list->count);
+        ims_plane_pass(probe->planes, &probe->target, which, probe->threshold, list, 0);
+    }
+    return IMGSIM_OK;
+}
+
+static int compare_candidates(const void *left, const void *right)
+{
+    const struct ims_candidate *a = left, *b = right;
+
+    if (a->lower != b->lower)
+        return a->lower < b->lower ? -1 : 1;
+    return a->slot < b->slot ? -1 : a->slot > b->slot;
+}
+
+/* What passed, in one list, least bound first. */
+static imgsim_status gather(struct probe *probe)
+{
+    const struct ims_search *search = probe->search;
+    size_t count = 0;
+
+    for (size_t task = 0; task < probe->task_count; task++)
+        count += probe->lists[task].count;
+    if ((probe->rest = ims_alloc_array(count, sizeof(*probe->rest))) == NULL)
+        return ims_fail_memory(count * sizeof(*probe->rest));
+    for (size_t task = 0; task < probe->task_count; task++)
+        for (size_t i = 0; i < probe->lists[task].count; i++) {
+            const uint32_t slot = probe->lists[task].slots[i];
+            const float lower = probe->lists[task].lower[i];
+
+            if (may_answer(search, slot))
+                probe->rest[probe->rest_count++] =
+                    (struct ims_candidate){isnan(lower) ? -INFINITY : (double)lower, slot};
+        }
+    qsort(probe->rest, probe->rest_count, sizeof(*probe->rest), compare_candidates);
+    return IMGSIM_OK;
+}
+
+/* ---- the rows themselves ---- */
+
+static imgsim_status score_rows(void *context, size_t item, uint32_t worker)
+{
+    struct probe *probe = context;
+    const size_t start = item * SCORE_ROWS;
+    const size_t count = probe->round - start < SCORE_ROWS ? probe->round - start : SCORE_ROWS;
+    uint32_t slots[SCORE_ROWS];
+
+    (void)worker;
+    for (size_t i = 0; i < count; i++)
+        slots[i] = probe->rest[probe->scored + start + i].slot;
+    return ims_estimate_keys(
+        probe->search->index, &probe->prepared, slots, count, probe->bounds + start,
+        probe->bounds + probe->rest_count + start);
+}
+
+/* Rows in rising order of their bounds, in rounds, until the next bound is beyond the threshold. */
+static imgsim_status score_rest(struct probe *probe)
+{
+    imgsim_status status = IMGSIM_OK;
+
+    if ((probe->bounds = ims_alloc_array(2 * probe->rest_count, sizeof(double))) == NULL)
+        return ims_fail_memory(2 * probe->rest_count * sizeof(double));
+    probe->round = SCORE_ROUND;
+    while (status == IMGSIM_OK && probe->scored < probe->rest_count) {
+        const size_t left = probe->rest_count - probe->scored;
+
+        if (probe->rest[probe->scored].lower >
+            ims_plane_threshold(&probe->target, probe->collector.bound))
+            break;
+        probe->round = probe->round < left ? probe->round : left;
+        status = ims_pool_run(
+            probe->pool, (probe->round + SCORE_ROWS - 1) / SCORE_ROWS, score_rows, probe);
+        for (size_t i = 0; i < probe->round && status == IMGSIM_OK; i++)
+            status = ims_collector_add(
+                &probe->collector, &probe->rest[probe->scored + i].slot, 1, probe->bounds + i,
+                probe->bounds + probe->rest_count + i);
+        probe->scored += probe->round;
+        probe->round *= 2;
+    }
+    return status;
+}
+
+/* Double precision decides. */
+static imgsim_status answer(struct probe *probe, size_t query)
+{
+    const imgsim_index *index = probe->search->index;
+    const struct ims_collector *kept = &probe->collector;
+    const size_t room = kept->count < kept->k ? kept->count : kept->k;
+    struct ims_neighbour *answers = ims_alloc_array(room, sizeof(*answers));
+    struct ims_topk topk;
+
+    if (answers == NULL)
+        return ims_fail_memory(room * sizeof(*answers));
+    ims_topk_init(&topk, answers, room);
+    for (size_t i = 0; i < kept->count; i++)
+        if (kept->candidates[i].lower <= kept->bound)
+            ims_topk_push(
+                &topk, ims_exact_key(index, &probe->prepared, kept->candidates[i].slot),
+                ims_rows_id(&index->rows, kept->candidates[i].slot));
+    atomic_fetch_add(&probe->search->counts->rows_read, probe->scored + probe->seeds);
+    atomic_fetch_add(&probe->search->counts->rows_decided, kept->count);
+    atomic_fetch_add(&probe->search->counts->plane_rows[0], index->rows.slot_count);
+    ims_topk_sort(&topk);
+    for (size_t i = 0; i < topk.count; i++)
+        answers[i].distance = ims_key_distance(index->metric, answers[i].distance);
+    ims_write_answers(probe->search, query, answers, topk.count);
+    ims_free(answers);
+    return IMGSIM_OK;
+}
+
+/* ---- one query ---- */
+
+static imgsim_status probe_init(struct probe *probe, const float *query)
+{
+    const size_t slots = probe->planes->slot_count;
+    const size_t calls = (slots + CALL_ROWS - 1) / CALL_ROWS;
+    imgsim_status status;
+
+    probe->task_count = (slots + TASK_ROWS - 1) / TASK_ROWS;
+    probe->lower = ims_alloc_aligned((slots + IMS_PLANE_ROWS) * sizeof(float));
+    probe->least = ims_alloc_aligned(calls * IMS_PLANE_ROWS * sizeof(float));
+    probe->lists = ims_calloc(probe->task_count, sizeof(*probe->lists));
+    if (probe->lower == NULL || probe->least == NULL || probe->lists == NULL)
+        return ims_fail_memory(slots * sizeof(float));
+    if ((status = ims_prepare(probe->search->index, query, &probe->prepared)) != IMGSIM_OK)
+        return status;
+    return ims_plane_target_init(
+        probe->search->index, probe->planes, &probe->prepared, &probe->target);
+}
+
+static void probe_clear(struct probe *probe)
+{
+    ims_free_aligned(probe->lower);
+    ims_free_aligned(probe->least);
+    for (size_t task = 0; probe->lists != NULL && task < probe->task_count; task++)
+        ims_plane_list_clear(&probe->lists[task]);
+    ims_free(probe->lists);
+    ims_free(probe->rest);
+    ims_free(probe->bounds);
+    ims_collector_clear(&probe->collector);
+    ims_prepared_query_clear(&probe->prepared);
+    ims_plane_target_clear(&probe->target);
+}
+
+/* A query about which planes say nothing: far out of the range of floats. */
+static imgsim_status search_rows(const struct ims_search *search, size_t query)
+{
+    struct ims_search one = *search;
+
+    one.queries = (const float *)search->queries + query * search->index->dimension;
+    one.query_count = 1;
+    one.out_ids = search->out_ids + query * search->k;
+    one.out_distances = search->out_distances + query * search->k;
+    return ims_scan_search(&one);
+}
+
+static imgsim_status
+search_query(const struct ims_search *search, size_t query, struct ims_pool *pool)
+{
+    const imgsim_index *index = search->index;
+    struct probe probe = {.search = search, .planes = index->planes, .pool = pool};
+    imgsim_status status;
+
+    ims_collector_init(&probe.collector, search->k);
+    if ((status = probe_init(&probe, (const float *)search->queries + query * index->dimension)) !=
+        IMGSIM_OK)
+        goto done;
+    if (!probe.target.usable) {
+        status = search_rows(search, query);
+        goto done;
+    }
+    if ((status = ims_pool_run(pool, probe.task_count, scan_first, &probe)) == IMGSIM_OK &&
+        (status = seed(&probe)) == IMGSIM_OK &&
+        (status = ims_pool_run(pool, probe.task_count, pass_planes, &probe)) == IMGSIM_OK &&
+        (status = gather(&probe)) == IMGSIM_OK && (status = score_rest(&probe)) == IMGSIM_OK)
+        status = answer(&probe, query);
+
+done:
+    probe_clear(&probe);
+    return status;
+}
+
+static imgsim_status search_item(void *context, size_t query, uint32_t worker)
+{
+    (void)worker;
+    return search_query(context, query, NULL);
+}
+
+imgsim_status ims_planes_search(const struct ims_search *search)
+{
+    imgsim_status status = IMGSIM_OK;
+
+    search->counts->plane_count = search->index->planes->count;
+    if (search->query_count >= 2 * (size_t)ims_pool_threads(search->pool))
+        return ims_pool_run(search->pool, search->query_count, search_item, (void *)search);
+    for (size_t query = 0; query < search->query_count && status == IMGSIM_OK; query++)
+        status = search_query(search, query, search->pool);
+    return status;
+}
+
+/* ---- whether to ---- */
+
+/* Make the planes, or let them follow the rows; under the index's mutex. */
+static imgsim_status bring_up_to_date(imgsim_index *index, struct ims_pool *pool)
+{
+    const struct ims_rows *rows = &index->rows;
+    struct ims_meter meter = {0};
+    imgsim_status status = IMGSIM_OK;
+
+    if (index->planes != NULL &&
+        (rows->live_count / 4 >= index->planes->fitted ||
+         (index->max_bytes > 0 &&
+          ims_planes_row_size(index->planes) * rows->slot_count > index->max_bytes))) {
+        ims_planes_free(index->planes);
+        index->planes = NULL;
+        index->planes_tried = 0;
+    }
+    ims_meter_start(&meter, index->progress, index->progress_data);
+    ims_meter_phase(&meter, "planes", rows->live_count);
+    if (index->planes == NULL && rows->live_count >= IMS_PLANES_ROWS &&
+        rows->live_count / 4 >= index->planes_tried) {
+        index->planes_tried = rows->live_count;
+        status = ims_planes_fit(index, pool, &index->planes);
+    }
+    if (status == IMGSIM_OK && index->planes != NULL)
+        status = ims_planes_extend(index, index->planes, pool, &meter);
+    if (status != IMGSIM_OK) {
+        ims_planes_free(index->planes);
+        index->planes = NULL;
+        index->planes_tried = 0;
+    }
+    return status;
+}
+
+imgsim_status ims_planes_prepare(const imgsim_index *index, struct ims_pool *pool)
+{
+    imgsim_index *changed = (imgsim_index *)index; /* guarded by the mutex */
+    imgsim_status status = IMGSIM_OK;
+
+    if (atomic_load(&changed->planes_known))
+        return IMGSIM_OK;
+    pthread_mutex_lock(&changed->mutex);
+    if (!atomic_load(&changed->planes_known) &&
+        (status = bring_up_to_date(changed, pool)) == IMGSIM_OK)
+        atomic_store(&changed->planes_known, true);
+    pthread_mutex_unlock(&changed->mutex);
+    return status;
+}
+
+/* Whether enough rows pass the filter. */
+static bool filter_is_wide(const struct ims_search *search)
+{
+    const struct ims_rows *rows = &search->index->rows;
+    const size_t step = rows->slot_count / 1024 + 1;
+    size_t looked = 0, passed = 0;
+
+    if (search->filter == NULL)
+        return true;
+    for (size_t slot = 0; slot < rows->slot_count; slot += step) {
+        const int64_t id = ims_rows_id(rows, (uint32_t)slot);
+
+        looked++;
+        passed += id >= 0 && ims_bits_test(search->filter, search->filter_bits, id);
+    }
+    return passed * FILTER_SHARE >= looked;
+}
+
+bool ims_index_wants_planes(const imgsim_index *index)
+{
+    return ims_metric_has_planes(index->metric) && index->rows.form == IMS_ROWS_FLOAT &&
+           index->rows.present == NULL &&
+           atomic_load(&((imgsim_index *)index)->kind) == IMGSIM_INDEX_EXACT;
+}
+
+imgsim_status ims_planes_ready(const struct ims_search *search, bool *out_ready)
+{
+    const imgsim_index *index = search->index;
+    imgsim_status status;
+
+    *out_ready = false;
+    if (!ims_index_wants_planes(index) || search->k > index->rows.live_count / K_SHARE ||
+        !filter_is_wide(search))
+        return IMGSIM_OK;
+    if ((status = ims_planes_prepare(index, search->pool)) != IMGSIM_OK)
+        return status;
+    *out_ready = index->planes != NULL;
+    return IMGSIM_OK;
+}
