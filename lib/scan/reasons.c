@@ -51,8 +51,7 @@ bool ims_entry_was_told(enum ims_entry_kind kind)
 
 bool ims_entry_by_default(enum ims_entry_kind kind)
 {
-    return kind == IMS_ENTRY_HIDDEN || kind == IMS_ENTRY_FOLDER_HIDDEN ||
-           kind == IMS_ENTRY_FOLDER_LINK;
+    return kind == IMS_ENTRY_HIDDEN;
 }
 
 bool ims_reason_is_folder(const char *reason)

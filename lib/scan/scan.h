@@ -94,7 +94,7 @@ bool ims_entry_judge(
     char out_reason[IMS_REASON_SIZE]);
 /* Left out because this scan was told so: patterns, file system, size. Its image leaves the answers. */
 bool ims_entry_was_told(enum ims_entry_kind kind);
-/* Left out by default: hidden ones, links to folders. What is known about its image stays. */
+/* A hidden file, left out by default: what is known about its image stays. */
 bool ims_entry_by_default(enum ims_entry_kind kind);
 /* Whether a record of this reason stands for a folder that was not entered. */
 bool ims_reason_is_folder(const char *reason);

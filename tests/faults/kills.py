@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """kills.py --command IMGSIM [--seed S] N: kill `imgsim scan` N times at random moments; nothing committed may be lost.
 
-After every kill the catalog is sound, and every image that was in it still is, under the same id. In the end it agrees with one
-that was never disturbed: the same files, the same contents, the same rows.
+After every kill the catalog is sound, and every image that was in it still is, under the same id: nothing is lost. A watch on the
+folders tells which files a scan opened: none that was in the catalog before, so nothing is done twice, and no more beyond the
+stored ones than a transaction and what is in work. In the end the exported table, but for its random UUIDs, and the exported
+features are those of a scan that was never disturbed, byte for byte.
 """
 
 import argparse
 import csv
+import ctypes
 import os
 import random
 import shutil
@@ -17,31 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 
-FAMILIES, EACH, SIDE = 20, 100, 48
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from pictures import png  # noqa: E402
 
-
-def png(seed):
-    """A small picture of blocks and noise that the seed decides."""
-    rng = random.Random(seed)
-    ground = [rng.randrange(256) for _ in range(3)]
-    blocks = [(rng.randrange(SIDE), rng.randrange(SIDE), rng.randrange(8, 24), [rng.randrange(256) for _ in range(3)])
-              for _ in range(5)]
-    rows = bytearray()
-    for y in range(SIDE):
-        row = bytearray(ground * SIDE)
-        for left, top, size, colour in blocks:
-            if top <= y < top + size:
-                end = min(SIDE, left + size)
-                row[3 * left:3 * end] = bytes(colour * (end - left))
-        rows += b"\0" + row
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(bytes(rows), 1)) + chunk(b"IEND", b""))
+FAMILIES, EACH = 20, 100
+FEATURES = ("color", "hash")
+# Images of a transaction that was not committed, and results that wait to be stored.
+TRANSACTION, IN_WORK = 500, 512 + 16
 
 
 def draw(folder):
@@ -50,6 +36,40 @@ def draw(folder):
         for number in range(EACH):
             with open(os.path.join(folder, "f%02d" % family, "%03d.png" % number), "wb") as file:
                 file.write(png(family * 1000 + number))
+
+
+class Watch:
+    """Which files below some folders were opened, by inotify."""
+
+    OPEN = 0x20
+
+    def __init__(self, folders):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+        self.folders = {}
+        for folder in folders:
+            number = self.libc.inotify_add_watch(self.fd, os.fsencode(folder), self.OPEN)
+            if number < 0:
+                raise OSError(ctypes.get_errno(), "inotify: %s" % folder)
+            self.folders[number] = folder
+
+    def opened(self):
+        """Paths opened since the last call; None if there were too many to tell."""
+        paths = set()
+        while True:
+            try:
+                data = os.read(self.fd, 1 << 20)
+            except BlockingIOError:
+                return paths
+            while data:
+                number, mask, _cookie, length = struct.unpack("iIII", data[:16])
+                if mask & 0x4000:
+                    return None
+                if length:
+                    paths.add(os.path.join(self.folders[number], os.fsdecode(data[16:16 + length].rstrip(b"\0"))))
+                data = data[16 + length:]
 
 
 class Collection:
@@ -76,33 +96,49 @@ class Collection:
             return {row["path"]: (int(row["id"]), row["content_hash"])
                     for row in csv.DictReader(file) if row["state"] == "ok"}
 
-    def rows(self, feature):
-        """Id -> bytes of its row."""
-        path = os.path.join(self.work, feature + ".npy")
-        self.run("export", "--npy", feature, path)
-        ids = npy(os.path.join(self.work, feature + ".ids.npy"))
-        data = npy(path)
-        size = len(data) // (len(ids) // 8)
-        return {number: data[i * size:(i + 1) * size] for i, (number,) in enumerate(struct.iter_unpack("<q", ids))}
+    def exported(self):
+        """Name -> bytes of everything that can be exported; the random UUIDs as zeros."""
+        path = os.path.join(self.work, "all.csv")
+        self.run("export", "--csv", path)
+        with open(path, "rb") as file:
+            lines = file.read().split(b"\n")
+        assert lines[0].startswith(b"id,uuid,"), lines[0]
+        parts = [line.split(b",", 2) for line in lines[1:] if line]
+        found = {"csv": b"\n".join(part[0] + b",," + part[2] for part in parts)}
+        assert len({part[1] for part in parts}) == len(parts), "a UUID is there twice"
+        for feature in FEATURES:
+            path = os.path.join(self.work, feature + ".npy")
+            self.run("export", "--npy", feature, path)
+            for name in (feature + ".npy", feature + ".ids.npy"):
+                with open(os.path.join(self.work, name), "rb") as file:
+                    found[name] = file.read()
+        return found
 
 
-def npy(path):
-    with open(path, "rb") as file:
-        data = file.read()
-    assert data[:6] == b"\x93NUMPY", path
-    header = struct.unpack("<H", data[8:10])[0] + 10 if data[6] == 1 else struct.unpack("<I", data[8:12])[0] + 12
-    return data[header:]
+def check_opened(opened, known, files):
+    """What a killed scan opened, against what was known before it and after."""
+    if opened is None:
+        raise SystemExit("the watch lost count of the files that were opened")
+    twice = [path for path in opened if path in known]
+    if twice:
+        raise SystemExit("%d images were done twice, %s for instance" % (len(twice), twice[0]))
+    lost = len(opened) - (len(files) - len(known))
+    if lost > TRANSACTION + IN_WORK:
+        raise SystemExit("%d images were read and not stored" % lost)
+    return lost
 
 
-def disturb(collection, kills, rng, seconds):
+def disturb(collection, watch, kills, rng, seconds):
     """Kill N scans; when one gets through before, start again from nothing."""
     known, landed, restarts = {}, 0, 0
+    watch.opened()
     while landed < kills:
         scan = subprocess.Popen(collection.scan_words(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         time.sleep(rng.uniform(0, seconds))
         scan.send_signal(signal.SIGKILL)
         error = scan.communicate()[1]
         if scan.returncode == 0:
+            check_opened(watch.opened(), known, collection.files())
             shutil.rmtree(collection.catalog)
             known, restarts = {}, restarts + 1
             if restarts > 20 * kills:
@@ -114,26 +150,26 @@ def disturb(collection, kills, rng, seconds):
         if not os.path.exists(os.path.join(collection.catalog, "catalog.db")):
             if known:
                 raise SystemExit("the catalog is gone")
+            check_opened(watch.opened(), {}, {})
             continue
         collection.run("verify")
         files = collection.files()
         lost = [path for path, value in known.items() if files.get(path) != value]
         if lost:
             raise SystemExit("%d committed images were lost or changed, %s for instance" % (len(lost), lost[0]))
+        if [number for number, _hash in sorted(files.values())] != list(range(len(files))):
+            raise SystemExit("ids were given to images that are not there")
+        check_opened(watch.opened(), known, files)
         known = files
     return restarts
 
 
 def compare(disturbed, calm):
-    files, expected = disturbed.files(), calm.files()
-    if {path: value[1] for path, value in files.items()} != {path: value[1] for path, value in expected.items()}:
-        raise SystemExit("the files differ from those of a scan that was never disturbed")
-    for feature in ("color", "hash"):
-        rows, wanted = disturbed.rows(feature), calm.rows(feature)
-        for path, (number, _) in files.items():
-            if rows[number] != wanted[expected[path][0]]:
-                raise SystemExit("%s: the row of %s differs" % (path, feature))
-    return len(files)
+    found, wanted = disturbed.exported(), calm.exported()
+    for name in sorted(wanted):
+        if found[name] != wanted[name]:
+            raise SystemExit("%s: not what a scan has that was never disturbed" % name)
+    return len(disturbed.files())
 
 
 def main():
@@ -156,7 +192,8 @@ def main():
         subprocess.run(calm.scan_words(), check=True)
         seconds = time.monotonic() - begun
         disturbed = Collection(arguments.command, photos, os.path.join(work, "disturbed"), work)
-        restarts = disturb(disturbed, arguments.kills, rng, seconds)
+        watch = Watch([os.path.join(photos, name) for name in sorted(os.listdir(photos))])
+        restarts = disturb(disturbed, watch, arguments.kills, rng, seconds)
         subprocess.run(disturbed.scan_words(), check=True)
         disturbed.run("verify")
         count = compare(disturbed, calm)
