@@ -460,6 +460,38 @@ static void torchvision_preprocessing_is_resize_then_centre_crop(void)
     imgsim_extractor_free(extractor);
 }
 
+/* What another process makes of the specification prepares the same bytes, without the model. */
+static void input_is_prepared_alike_elsewhere(int32_t preprocess)
+{
+    imgsim_cnn_options options = options_for(model);
+    imgsim_extractor *extractor, *elsewhere = NULL;
+    uint8_t *expected, *prepared;
+    imgsim_image *images[IMAGES];
+
+    options.preprocess = preprocess;
+    options.input_size = 96;
+    extractor = open_model(&options);
+    CHECK_OK(ims_extractor_new_remote(imgsim_extractor_get_spec(extractor), &elsewhere));
+    CHECK_EQUAL(elsewhere->input_size, extractor->input_size);
+    expected = malloc(extractor->input_size);
+    prepared = malloc(extractor->input_size);
+    CHECK(expected != NULL && prepared != NULL);
+    make_images(images);
+    for (int i = 0; i < IMAGES; i++) {
+        CHECK_OK(extractor->kind->prepare(extractor, images[i], expected));
+        CHECK_OK(elsewhere->kind->prepare(elsewhere, images[i], prepared));
+        CHECK(memcmp(expected, prepared, extractor->input_size) == 0);
+    }
+    free_images(images);
+    free(expected);
+    free(prepared);
+    imgsim_extractor_free(elsewhere);
+    imgsim_extractor_free(extractor);
+    CHECK_FAILS(
+        ims_extractor_new_remote("cnn:nonsense", &elsewhere), IMGSIM_ERROR_INVALID_ARGUMENT,
+        "does not understand");
+}
+
 static void squeezing_an_image_of_input_size_changes_nothing(void)
 {
     imgsim_cnn_options options = options_for(model);
@@ -692,6 +724,8 @@ int main(void)
     rows_have_length_one_and_are_the_same_however_batched();
     fingerprint_changes_with_what_changes_rows_only();
     torchvision_preprocessing_is_resize_then_centre_crop();
+    input_is_prepared_alike_elsewhere(IMGSIM_PREPROCESS_TORCHVISION);
+    input_is_prepared_alike_elsewhere(IMGSIM_PREPROCESS_SQUEEZE);
     squeezing_an_image_of_input_size_changes_nothing();
     specification_opens_the_same_model_again();
     flawed_weights_are_refused();

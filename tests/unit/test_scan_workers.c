@@ -2,6 +2,8 @@
 /* Decoding in workers: results are the same as without, and whatever a decoder does costs the file it was working on. */
 #include "scan_bed.h"
 
+#include "scan/scan.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -565,6 +567,67 @@ static void wrong_options_are_refused(void)
     bed_close(&bed);
 }
 
+/* ---- memory of the host's process ---- */
+
+/* Fail one allocation after the other: the scan ends with that, or without loss, and leaves no process. */
+static void want_of_memory_ends_the_scan(void)
+{
+    imgsim_status status = IMGSIM_ERROR_OUT_OF_MEMORY;
+    int failures = 0;
+
+    for (uint64_t n = 1; status != IMGSIM_OK; n += 1 + n / 16) {
+        struct bed bed;
+
+        open_bed(&bed);
+        write_pictures(&bed, 8);
+        ims_memory_fail_at(n);
+        status = bed_try_scan(&bed);
+        if (status == IMGSIM_OK && ims_memory_count() >= n)
+            status =
+                IMGSIM_ERROR_OUT_OF_MEMORY; /* one that can be done without; there are others */
+        ims_memory_fail_at(0);
+        CHECK(status == IMGSIM_OK || status == IMGSIM_ERROR_OUT_OF_MEMORY);
+        failures += status != IMGSIM_OK;
+        bed_scan(&bed);
+        CHECK_EQUAL(imgsim_catalog_get_image_count(bed.catalog), 8);
+        CHECK_EQUAL(bed.report.failed, 0);
+        bed_close(&bed);
+    }
+    CHECK(failures > 20);
+    check_nothing_is_left();
+}
+
+/* ---- reasons ---- */
+
+static void check_outgrown(int32_t state, const char *reason, int expected)
+{
+    struct ims_isolation isolation = {
+        .mode = IMGSIM_ISOLATION_WORKERS, .timeout_ms = 30000, .memory = UINT64_C(1) << 31};
+
+    CHECK_EQUAL(ims_reason_outgrown(state, reason, &isolation), expected);
+    if (state == IMGSIM_FILE_FAILED)
+        return;
+    isolation.mode = IMGSIM_ISOLATION_NONE;
+    CHECK(!ims_reason_outgrown(state, reason, &isolation));
+}
+
+static void reasons_tell_whether_another_try_is_worth_it(void)
+{
+    check_outgrown(IMGSIM_FILE_CRASHED, "SIGSEGV while decoding" VERSION, 0);
+    check_outgrown(IMGSIM_FILE_CRASHED, "SIGSEGV while decoding (imgsim 0.0.9)", 1);
+    check_outgrown(IMGSIM_FILE_CRASHED, "", 1);
+    check_outgrown(IMGSIM_FILE_TIMEOUT, "30 s while decoding", 0);
+    check_outgrown(IMGSIM_FILE_TIMEOUT, "29999 ms in extractor color", 1);
+    check_outgrown(IMGSIM_FILE_TIMEOUT, "31 s while decoding", 0);
+    check_outgrown(IMGSIM_FILE_TIMEOUT, "stuck for 120 s while decoding", 0);
+    check_outgrown(IMGSIM_FILE_TIMEOUT, "stuck for 800 ms while decoding", 1);
+    check_outgrown(IMGSIM_FILE_FAILED, "too large for memory (limit 2048 MB)", 0);
+    check_outgrown(IMGSIM_FILE_FAILED, "too large for memory (limit 2047 MB)", 1);
+    check_outgrown(IMGSIM_FILE_FAILED, "too large for memory", 0);
+    check_outgrown(IMGSIM_FILE_FAILED, "damaged", 0);
+    check_outgrown(IMGSIM_FILE_OK, "", 0);
+}
+
 int main(void)
 {
     setenv("IMGSIM_WORKER", MURDEROUS_WORKER, 0);
@@ -577,6 +640,8 @@ int main(void)
     a_host_may_ignore_its_children();
     without_workers_there_is_a_message_or_another_way();
     wrong_options_are_refused();
+    reasons_tell_whether_another_try_is_worth_it();
+    want_of_memory_ends_the_scan();
     printf("ok\n");
     return 0;
 }
