@@ -151,92 +151,160 @@ static imgsim_status settle_rows(void *context, size_t item, uint32_t worker)
 
 /* ---- against all means ---- */
 
-/* Turn products with all means into lower bounds on the squared distances. */
-static void bound_row(const struct ims_lloyd *l, size_t i, float *restrict scores)
+/* Bounds of so many means have their least beside them, so that most are passed over together. */
+#define BLOCK ((size_t)16)
+
+static size_t block_count(const struct ims_lloyd *l)
+{
+    return (l->k + BLOCK - 1) / BLOCK;
+}
+
+/*
+ * Turn products with all means into lower bounds on the squared distances. The rests' lengths r are known to +-w, so that
+ *   (r - r')^2 >= g^2 - 2 (w + w') (r + r')  with g the difference of what is known:
+ * no case to distinguish, four means at a time.
+ */
+static void bound_all(
+    size_t count,
+    float own,
+    float own_rest,
+    float own_width,
+    float margin,
+    const float *restrict inside,
+    const float *restrict rest,
+    const float *restrict width,
+    const float *restrict square,
+    float *restrict scores)
+{
+    for (size_t m = 0; m < count; m++) {
+        const float gap = own_rest - rest[m];
+        const float loss = 2 * (own_width + width[m]) * (own_rest + rest[m]) + margin * square[m];
+
+        scores[m] = own + inside[m] - 2 * scores[m] + gap * gap - loss;
+    }
+}
+
+static float least_value(const float *values, size_t count)
+{
+    float least[4] = {HUGE_VALF, HUGE_VALF, HUGE_VALF, HUGE_VALF};
+    size_t m = 0;
+
+    for (; m + 4 <= count; m += 4)
+        for (size_t lane = 0; lane < 4; lane++)
+            least[lane] = values[m + lane] < least[lane] ? values[m + lane] : least[lane];
+    for (; m < count; m++)
+        least[0] = values[m] < least[0] ? values[m] : least[0];
+    least[0] = least[1] < least[0] ? least[1] : least[0];
+    least[2] = least[3] < least[2] ? least[3] : least[2];
+    return least[2] < least[0] ? least[2] : least[0];
+}
+
+static void bound_row(const struct ims_lloyd *l, size_t i, float *scores, float *least)
 {
     const struct ims_places *c = &l->centres;
-    const float *restrict inside = c->inside_square, *restrict rest = c->rest;
-    const float *restrict width = c->width, *restrict square = c->square;
-    const float own_inside = l->rows.inside_square[i], own_rest = l->rows.rest[i];
-    const float own_width = l->rows.width[i], own_square = l->rows.square[i];
-    const float margin = 4 * l->margin;
+    const float margin = 5 * l->margin;
 
-    for (size_t m = 0; m < l->k; m++) {
-        float gap = fabsf(own_rest - rest[m]) - (own_width + width[m]);
-
-        gap = gap > 0 ? gap : 0;
-        scores[m] =
-            own_inside + inside[m] - 2 * scores[m] + gap * gap - margin * (own_square + square[m]);
-    }
+    bound_all(
+        l->k, l->rows.inside_square[i] - margin * l->rows.square[i], l->rows.rest[i],
+        l->rows.width[i], margin, c->inside_square, c->rest, c->width, c->square, scores);
+    for (size_t b = 0; b < block_count(l); b++)
+        least[b] =
+            least_value(scores + b * BLOCK, (b + 1) * BLOCK < l->k ? BLOCK : l->k - b * BLOCK);
 }
 
-static size_t least_of(const float *values, size_t count)
+/* The mean of the least bound. */
+static size_t find_least(const struct ims_lloyd *l, const float *bounds, const float *least)
 {
-    size_t least = 0;
+    size_t block = 0, m;
 
-    for (size_t i = 1; i < count; i++)
-        if (values[i] < values[least])
-            least = i;
-    return least;
+    for (size_t b = 1; b < block_count(l); b++)
+        if (least[b] < least[block])
+            block = b;
+    m = block * BLOCK;
+    while (bounds[m] != least[block])
+        m++;
+    return m;
 }
 
-/* Keep the nearest of the means other than the own in slots, each with its bound, and one bound for all others. */
-static void fill_slots(struct ims_lloyd *l, size_t i, const float *bounds, float limit)
+/* Put a near mean into a slot, over the worst when they are full; gives the new worst. */
+static size_t keep_near(struct ims_lloyd *l, size_t i, size_t m, float bound, size_t worst)
 {
-    uint32_t *slots = l->slots + i * IMS_LLOYD_SLOTS;
     float *lower = l->lower + i * IMS_LLOYD_SLOTS;
-    size_t count = 0, worst = 0;
-    float far = limit;
+    const bool full = l->slot_counts[i] == IMS_LLOYD_SLOTS;
+    const size_t slot = full ? worst : l->slot_counts[i]++;
 
-    for (size_t m = 0; m < l->k; m++) {
-        if (bounds[m] > limit || (int32_t)m == l->labels[i])
-            continue;
-        if (count < IMS_LLOYD_SLOTS) {
-            slots[count] = (uint32_t)m;
-            lower[count] = bounds[m];
-            if (lower[count] > lower[worst])
-                worst = count;
-            count++;
-            continue;
-        }
-        if (bounds[m] < lower[worst]) {
-            far = lower[worst] < far ? lower[worst] : far;
-            slots[worst] = (uint32_t)m;
-            lower[worst] = bounds[m];
-            for (size_t s = 0; s < count; s++)
-                worst = lower[s] > lower[worst] ? s : worst;
-        } else {
-            far = bounds[m] < far ? bounds[m] : far;
-        }
-    }
-    for (size_t s = 0; s < count; s++)
-        lower[s] = round_down(lower[s]);
-    l->slot_counts[i] = (uint8_t)count;
-    l->far[i] = round_down(far);
+    l->slots[i * IMS_LLOYD_SLOTS + slot] = (uint32_t)m;
+    lower[slot] = bound;
+    if (l->slot_counts[i] < IMS_LLOYD_SLOTS)
+        return 0;
+    for (size_t s = 0; s < IMS_LLOYD_SLOTS; s++)
+        worst = lower[s] > lower[worst] ? s : worst;
+    return worst;
 }
 
-static void scan_row(struct ims_lloyd *l, size_t i, float *bounds)
+/*
+ * Keep the nearest of the means other than the own in slots, each with its bound, and one bound for all others. Once the slots are
+ * full, only what is nearer than the worst of them counts.
+ */
+static void
+fill_slots(struct ims_lloyd *l, size_t i, const float *bounds, const float *least, float limit)
+{
+    float *lower = l->lower + i * IMS_LLOYD_SLOTS;
+    size_t worst = 0;
+
+    l->slot_counts[i] = 0;
+    for (size_t b = 0; b < block_count(l); b++) {
+        const size_t end = (b + 1) * BLOCK < l->k ? (b + 1) * BLOCK : l->k;
+
+        if (least[b] > limit)
+            continue;
+        for (size_t m = b * BLOCK; m < end; m++) {
+            if (bounds[m] > limit || (int32_t)m == l->labels[i])
+                continue;
+            worst = keep_near(l, i, m, bounds[m], worst);
+            if (l->slot_counts[i] == IMS_LLOYD_SLOTS)
+                limit = lower[worst];
+        }
+    }
+    for (size_t s = 0; s < l->slot_counts[i]; s++)
+        lower[s] = round_down(lower[s]);
+    l->far[i] = round_down(limit);
+}
+
+/* Not below a squared distance, as a float. */
+static float limit_of(double square)
+{
+    return (float)(square * (1 + 1e-6)) + FLT_MIN;
+}
+
+static void scan_row(struct ims_lloyd *l, size_t i, float *bounds, float *least)
 {
     const float *row = l->job->rows + i * l->job->d;
     struct nearest best = {-1, 0, 0, -1};
-    float reach;
+    float limit, reach;
+    size_t first;
 
-    bound_row(l, i, bounds);
-    if (l->labels[i] >= 0)
-        bounds[l->labels[i]] = (float)offer(l, row, (size_t)l->labels[i], &best);
-    else {
-        const size_t first = least_of(bounds, l->k);
+    bound_row(l, i, bounds, least);
+    first = l->labels[i] >= 0 ? (size_t)l->labels[i] : find_least(l, bounds, least);
+    /* What has been measured has a bound at least as good, so the blocks' least stay bounds. */
+    bounds[first] = (float)offer(l, row, first, &best);
+    limit = limit_of(best.high);
+    for (size_t b = 0; b < block_count(l); b++) {
+        const size_t end = (b + 1) * BLOCK < l->k ? (b + 1) * BLOCK : l->k;
 
-        bounds[first] = (float)offer(l, row, first, &best);
+        if (least[b] > limit)
+            continue;
+        for (size_t m = b * BLOCK; m < end; m++)
+            if (bounds[m] <= limit && m != first) {
+                bounds[m] = (float)offer(l, row, m, &best);
+                limit = limit_of(best.high);
+            }
     }
-    for (size_t m = 0; m < l->k; m++)
-        if (bounds[m] <= best.high && (int32_t)m != best.mean)
-            bounds[m] = (float)offer(l, row, m, &best);
     l->labels[i] = best.mean;
     l->upper[i] = round_up(best.high);
     /* Means beyond this would not come near within a few rounds of the present pace. */
     reach = l->upper[i] + 2 * l->move_most;
-    fill_slots(l, i, bounds, reach * reach);
+    fill_slots(l, i, bounds, least, reach * reach);
 }
 
 /* Rows of the list whose scores fit the scratch. */
@@ -259,13 +327,13 @@ static imgsim_status scan_rows(void *context, size_t item, uint32_t worker)
     const size_t step = rows_per_scan(l), first = item * step, q = l->q;
     const size_t count = scan->count - first < step ? scan->count - first : step;
     float *scores = l->scratch + worker * l->scratch_size;
-    float *inside = scores + step * l->k;
+    float *inside = scores + step * l->k, *least = inside + step * q;
 
     for (size_t r = 0; r < count; r++)
         memcpy(inside + r * q, l->rows.inside + (size_t)l->list[first + r] * q, q * sizeof(float));
     ims_gemm_nt(count, l->k, q, inside, q, l->centres.inside, q, scores, l->k);
     for (size_t r = 0; r < count; r++)
-        scan_row(l, (size_t)l->list[first + r], scores + r * l->k);
+        scan_row(l, (size_t)l->list[first + r], scores + r * l->k, least);
     return IMGSIM_OK;
 }
 
