@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char cli_help_map[] =
     "imgsim map --out map.html                    a page: double-click it\n"
@@ -17,13 +18,15 @@ const char cli_help_map[] =
     "--layout umap|tsne|pca   (umap)\n"
     "--dim 2|3|both           flat (2), in space, or one page with both\n"
     "--feature NAME           laid out by this (embedding)\n"
-    "--neighbours N           of UMAP (15); --min-dist X, --spread X\n"
-    "--perplexity X           of t-SNE (30)\n"
-    "--seed N                 same seed, same map (1)    --refresh  anew\n"
-    "--out FILE.html          the page\n"
-    "--folder DIR             and its tiles; without, only representatives have\n"
-    "--pictures N             pictures inside the page (5000), --side N pixels\n"
-    "--title TEXT             headline of the page\n"
+    "--neighbours N  --min-dist X  --spread X     UMAP (15, 0.1, 1)\n"
+    "--perplexity X           t-SNE (30)\n"
+    "--seed N  --epochs N     same seed, same map (1)    --refresh  anew\n"
+    "--out FILE.html          the page; FILE.npy, FILE.csv: positions as a table\n"
+    "--png FILE, --svg FILE   a picture; --color label|folder|none of it, and of CSV\n"
+    "--quality                how well neighbourhoods are kept\n"
+    "--folder DIR             tiles beside the page; without, only representatives\n"
+    "--pictures N             pictures inside the page (5000), --side N pixels (64)\n"
+    "--title TEXT             headline\n"
     "--tensorboard DIR        a folder for TensorBoard's projector\n";
 
 enum { DIM_BOTH = 5 };
@@ -44,6 +47,11 @@ struct map_settings {
     uint32_t side;
     const char *title;
     const char *tensorboard;
+    const char *png;
+    const char *svg;
+    int32_t color;
+    int32_t quality;
+    uint32_t epochs;
 };
 
 static const struct cli_choice layouts[] = {
@@ -53,6 +61,14 @@ static const struct cli_choice layouts[] = {
     {NULL, 0},
 };
 static const struct cli_choice dims[] = {{"2", 2}, {"3", 3}, {"both", DIM_BOTH}, {NULL, 0}};
+
+static const struct cli_choice colors[] = {
+    {"auto", IMGSIM_COLOR_AUTO},
+    {"label", IMGSIM_COLOR_LABEL},
+    {"folder", IMGSIM_COLOR_FOLDER},
+    {"none", IMGSIM_COLOR_NONE},
+    {NULL, 0},
+};
 
 /* ---- the map ---- */
 
@@ -75,12 +91,109 @@ static imgsim_status lay_out(
     options.perplexity = settings->perplexity;
     options.seed = settings->seed;
     options.refresh = settings->refresh;
+    options.epochs = settings->epochs;
     options.threads = cli->threads;
     options.progress = cli_show_progress;
     options.progress_data = cli;
     status = imgsim_map_new_catalog(catalog, settings->feature, &options, out_map);
     cli_clear_progress();
     return status;
+}
+
+/* ---- tables and pictures ---- */
+
+static bool ends_with(const char *name, const char *ending)
+{
+    const size_t length = strlen(name), end = strlen(ending);
+
+    return length > end && strcmp(name + length - end, ending) == 0;
+}
+
+/* Whether --out is a table and not a page. */
+static bool is_table(const char *out)
+{
+    return out != NULL && (ends_with(out, ".npy") || ends_with(out, ".csv"));
+}
+
+static imgsim_status write_picture(
+    const struct map_settings *settings,
+    const imgsim_catalog *catalog,
+    const imgsim_map *map,
+    const char *path)
+{
+    imgsim_plot_options options;
+
+    imgsim_plot_options_init(&options, sizeof(options));
+    options.color_by = settings->color;
+    options.title = settings->title;
+    return imgsim_map_write_plot(map, catalog, &options, path);
+}
+
+static int write_plain(
+    const struct map_settings *settings,
+    const imgsim_catalog *catalog,
+    const imgsim_map *map)
+{
+    imgsim_status status = IMGSIM_OK;
+
+    if (is_table(settings->out))
+        status = ends_with(settings->out, ".npy")
+                     ? imgsim_map_write_npy(map, settings->out)
+                     : imgsim_map_write_csv(map, catalog, settings->color, settings->out);
+    if (status == IMGSIM_OK && settings->png != NULL)
+        status = write_picture(settings, catalog, map, settings->png);
+    if (status == IMGSIM_OK && settings->svg != NULL)
+        status = write_picture(settings, catalog, map, settings->svg);
+    return status == IMGSIM_OK ? CLI_GO_ON : cli_failed(status, CLI_ABOUT_OUTPUT);
+}
+
+/* Fewer neighbours where there are few images; false if there are too few for any. */
+static bool measure(
+    struct cli *cli,
+    const imgsim_catalog *catalog,
+    const imgsim_map *map,
+    imgsim_quality *out_quality,
+    imgsim_status *out_status)
+{
+    const size_t most = (imgsim_map_get_count(map) - 1) / 2;
+    imgsim_quality_options options;
+
+    *out_status = IMGSIM_OK;
+    imgsim_quality_options_init(&options, sizeof(options));
+    options.neighbours = most < 15 ? (uint32_t)most : 15;
+    options.threads = cli->threads;
+    options.progress = cli_show_progress;
+    options.progress_data = cli;
+    out_quality->struct_size = sizeof(*out_quality);
+    if (options.neighbours == 0)
+        return false;
+    *out_status = imgsim_map_measure_catalog(map, catalog, &options, out_quality);
+    cli_clear_progress();
+    return *out_status == IMGSIM_OK;
+}
+
+static imgsim_status
+print_quality(struct cli *cli, const imgsim_catalog *catalog, const imgsim_map *map, json_t *root)
+{
+    imgsim_quality quality;
+    imgsim_status status;
+
+    if (!measure(cli, catalog, map, &quality, &status))
+        return status;
+    if (root != NULL) {
+        json_object_set_new(
+            root, "quality",
+            json_pack(
+                "{s:f, s:f, s:f, s:i, s:I}", "trustworthiness", quality.trustworthiness,
+                "continuity", quality.continuity, "preservation", quality.preservation,
+                "neighbours", (int)quality.neighbours, "anchors", (json_int_t)quality.anchors));
+        return IMGSIM_OK;
+    }
+    printf(
+        "trustworthiness %.4f, continuity %.4f, neighbours kept %.4f (of %u, %llu images)\n",
+        quality.trustworthiness, quality.continuity, quality.preservation, quality.neighbours,
+        (unsigned long long)quality.anchors);
+    return IMGSIM_OK;
 }
 
 /* ---- vectors for TensorBoard ---- */
@@ -205,7 +318,7 @@ static int write_files(
     options.threads = cli->threads;
     options.progress = cli_show_progress;
     options.progress_data = cli;
-    if (settings->out != NULL)
+    if (settings->out != NULL && !is_table(settings->out))
         status = imgsim_page_write_html(page, &options, settings->out);
     if (status == IMGSIM_OK && settings->tensorboard != NULL) {
         const int made = make_vectors(cli, catalog, map, &vectors, &dimension);
@@ -220,31 +333,55 @@ static int write_files(
     return status == IMGSIM_OK ? CLI_GO_ON : cli_failed(status, CLI_ABOUT_OUTPUT);
 }
 
-static int report(
-    const struct cli *cli,
-    const struct map_settings *settings,
-    const imgsim_map *map,
-    uint32_t dim)
+static json_t *report_json(const struct map_settings *settings, const imgsim_map *map, uint32_t dim)
 {
-    const char *layout = imgsim_layout_name(imgsim_map_get_layout(map));
-    char number[32];
-    json_t *root;
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:I, s:o}", "schema", "imgsim.map/1", "layout",
+        imgsim_layout_name(imgsim_map_get_layout(map)), "feature", imgsim_map_get_feature(map),
+        "images", (json_int_t)imgsim_map_get_count(map), "dimensions",
+        dim == DIM_BOTH ? json_pack("[i, i]", 2, 3) : json_pack("[i]", (int)dim));
 
-    if (cli->json) {
-        root = json_pack(
-            "{s:s, s:s, s:s, s:I, s:o}", "schema", "imgsim.map/1", "layout", layout, "feature",
-            imgsim_map_get_feature(map), "images", (json_int_t)imgsim_map_get_count(map),
-            "dimensions", dim == DIM_BOTH ? json_pack("[i, i]", 2, 3) : json_pack("[i]", (int)dim));
-        if (root != NULL && settings->out != NULL)
-            cli_json_path(root, "page", settings->out);
-        if (root != NULL && settings->tensorboard != NULL)
-            cli_json_path(root, "tensorboard", settings->tensorboard);
-        return cli_print_json(root);
+    if (root == NULL)
+        return NULL;
+    if (settings->out != NULL)
+        cli_json_path(root, is_table(settings->out) ? "table" : "page", settings->out);
+    if (settings->png != NULL)
+        cli_json_path(root, "png", settings->png);
+    if (settings->svg != NULL)
+        cli_json_path(root, "svg", settings->svg);
+    if (settings->tensorboard != NULL)
+        cli_json_path(root, "tensorboard", settings->tensorboard);
+    if (isfinite(imgsim_map_get_kl(map)))
+        json_object_set_new(root, "kl", json_real(imgsim_map_get_kl(map)));
+    return root;
+}
+
+static int report(
+    struct cli *cli,
+    const struct map_settings *settings,
+    const imgsim_catalog *catalog,
+    const imgsim_map *map)
+{
+    json_t *root = cli->json ? report_json(settings, map, (uint32_t)settings->dim) : NULL;
+    imgsim_status status = IMGSIM_OK;
+    char number[32];
+
+    if (!cli->json)
+        printf(
+            "%s of %s, %s images\n", imgsim_layout_name(imgsim_map_get_layout(map)),
+            imgsim_map_get_feature(map), cli_count_text(imgsim_map_get_count(map), number));
+    if (settings->quality && (root != NULL || !cli->json))
+        status = print_quality(cli, catalog, map, root);
+    if (status != IMGSIM_OK) {
+        json_decref(root);
+        return cli_failed(status, CLI_ABOUT_CATALOG);
     }
-    printf(
-        "%s of %s, %s images\n", layout, imgsim_map_get_feature(map),
-        cli_count_text(imgsim_map_get_count(map), number));
-    return CLI_DONE;
+    return cli->json ? cli_print_json(root) : CLI_DONE;
+}
+
+static bool wants_page(const struct map_settings *settings)
+{
+    return settings->tensorboard != NULL || (settings->out != NULL && !is_table(settings->out));
 }
 
 static int
@@ -260,14 +397,16 @@ run_map(struct cli *cli, const struct map_settings *settings, const imgsim_catal
     made = lay_out(cli, settings, catalog, first, &map);
     if (made == IMGSIM_OK && settings->dim == DIM_BOTH)
         made = lay_out(cli, settings, catalog, 3, &also);
-    if (made == IMGSIM_OK)
+    if (made == IMGSIM_OK && wants_page(settings))
         made = build_page(catalog, map, also, &page);
     if (made != IMGSIM_OK)
         status = cli_failed(made, CLI_ABOUT_CATALOG);
     if (status == CLI_GO_ON)
+        status = write_plain(settings, catalog, map);
+    if (status == CLI_GO_ON && page != NULL)
         status = write_files(cli, settings, catalog, map, page);
     if (status == CLI_GO_ON)
-        status = report(cli, settings, map, (uint32_t)settings->dim);
+        status = report(cli, settings, catalog, map);
     imgsim_page_free(page);
     imgsim_map_free(also);
     imgsim_map_free(map);
@@ -301,14 +440,22 @@ int cmd_map(struct cli *cli, int argc, char **argv)
         {"side", 0, CLI_COUNT, &settings.side, 16, 240, NULL},
         {"title", 0, CLI_TEXT, &settings.title, 0, 0, NULL},
         {"tensorboard", 0, CLI_TEXT, &settings.tensorboard, 0, 0, NULL},
+        {"dims", 0, CLI_CHOICE, &settings.dim, 0, 0, dims},
+        {"png", 0, CLI_TEXT, &settings.png, 0, 0, NULL},
+        {"svg", 0, CLI_TEXT, &settings.svg, 0, 0, NULL},
+        {"color", 0, CLI_CHOICE, &settings.color, 0, 0, colors},
+        {"quality", 0, CLI_FLAG, &settings.quality, 0, 0, NULL},
+        {"epochs", 0, CLI_COUNT, &settings.epochs, 1, 100000, NULL},
     };
     int status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
 
     if (status == CLI_GO_ON && cli->operand_count > 0)
         status = cli_usage(cli, "map takes no '%s'", cli->operands[0]);
-    if (status == CLI_GO_ON && settings.out == NULL && settings.tensorboard == NULL)
+    if (status == CLI_GO_ON && settings.out == NULL && settings.tensorboard == NULL &&
+        settings.png == NULL && settings.svg == NULL && !settings.quality)
         status = cli_usage(cli, "nothing to write: --out FILE.html or --tensorboard DIR");
-    if (status == CLI_GO_ON && settings.folder != NULL && settings.out == NULL)
+    if (status == CLI_GO_ON && settings.folder != NULL &&
+        (settings.out == NULL || is_table(settings.out)))
         status = cli_usage(cli, "--folder needs --out: tiles belong to a page");
     if (status == CLI_GO_ON)
         status = cli_open_catalog(cli, NULL, CLI_WRITE, &catalog);

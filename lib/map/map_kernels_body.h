@@ -203,8 +203,9 @@ INLINE void pull_lanes(
 }
 
 /*
- * The push of `slots` strangers, drawn by a hash of epoch, vertex and slot: 2b / ((0.001 + r^2) (1 + a r^2b)) (y_i - y_k). They are
- * all seen from the same place: strangers are far away, and one more or less does not matter to the others.
+ * The push of `slots` strangers, drawn by a hash of epoch, vertex and slot: 2b / ((0.001 + r^2) (1 + a r^2b)) (y_i - y_k). Sixteen at
+ * a time are seen from the same place and move the point no farther together than one may: one of a crowd that pushes first
+ * would have moved it out of the others' reach.
  */
 INLINE void push(
     const struct ims_umap_step *step,
@@ -215,7 +216,6 @@ INLINE void push(
 {
     const uint32_t base = step->salt ^ (vertex * 0x9e3779b9u);
     const float numerator = 2.0f * step->repulsion * step->b;
-    float sums[3][LANES] = {{0.0f}};
 
     for (uint32_t slot = 0; slot < slots; slot += LANES) {
         uint32_t other[LANES];
@@ -245,16 +245,15 @@ INLINE void push(
             factor[l] = square[l] > 1e-30f ? factor[l] : 0.0f;
         for (int l = 0; l < LANES; l++)
             factor[l] = slot + (uint32_t)l < slots ? factor[l] : 0.0f;
-        for (uint32_t c = 0; c < dimension; c++)
-            for (int l = 0; l < LANES; l++)
-                sums[c][l] += clip(factor[l] * delta[c][l]);
-    }
-    for (uint32_t c = 0; c < dimension; c++) {
-        float sum = 0.0f;
+        for (uint32_t c = 0; c < dimension; c++) {
+            float sum = 0.0f;
 
-        for (int l = 0; l < LANES; l++)
-            sum += sums[c][l];
-        y[c] += step->alpha * sum;
+            for (int l = 0; l < LANES; l++)
+                delta[c][l] = clip(factor[l] * delta[c][l]);
+            for (int l = 0; l < LANES; l++)
+                sum += delta[c][l];
+            y[c] += step->alpha * clip(sum);
+        }
     }
 }
 

@@ -110,21 +110,48 @@ static float radius_of(size_t count, float field)
     return r < 0.8f ? 0.8f : (r > 5.0f ? 5.0f : r);
 }
 
-/* Fit all points into the field, the same scale both ways, y upwards. */
+static int compare_floats(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/*
+ * What the field shows of one axis: all points, or where a few lie far outside, what the others need and a little more. The few
+ * are then drawn at the edge.
+ */
+static void find_range(float *values, size_t count, float *out_low, float *out_high)
+{
+    const size_t few = count / 500;
+    float low, high, room;
+
+    qsort(values, count, sizeof(*values), compare_floats);
+    low = values[few];
+    high = values[count - 1 - few];
+    room = 0.15f * (high - low);
+    *out_low = fmaxf(values[0], low - room);
+    *out_high = fminf(values[count - 1], high + room);
+}
+
+/* Fit the points into the field, the same scale both ways, y upwards. */
 static imgsim_status place_points(struct plot *plot)
 {
     const size_t n = plot->map->count;
-    float low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY}, scale;
+    float low[2], high[2], scale, *values;
 
     if ((plot->placed = ims_alloc_array(n, sizeof(*plot->placed))) == NULL)
         return ims_fail_memory(n * sizeof(*plot->placed));
-    for (size_t i = 0; i < n; i++) {
+    if ((values = ims_alloc_array(n, sizeof(float))) == NULL)
+        return ims_fail_memory(n * sizeof(float));
+    for (size_t i = 0; i < n; i++)
         plot->placed[i] = project(plot->map, i);
-        low[0] = fminf(low[0], plot->placed[i].x);
-        high[0] = fmaxf(high[0], plot->placed[i].x);
-        low[1] = fminf(low[1], plot->placed[i].y);
-        high[1] = fmaxf(high[1], plot->placed[i].y);
+    for (int axis = 0; axis < 2; axis++) {
+        for (size_t i = 0; i < n; i++)
+            values[i] = axis == 0 ? plot->placed[i].x : plot->placed[i].y;
+        find_range(values, n, &low[axis], &high[axis]);
     }
+    ims_free(values);
     scale = fminf(
         (plot->right - plot->left) / fmaxf(high[0] - low[0], 1e-20f),
         (plot->bottom - plot->top) / fmaxf(high[1] - low[1], 1e-20f));

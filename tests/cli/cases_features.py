@@ -329,6 +329,50 @@ def pca_and_index(place):
 
 
 @case
+def maps(place):
+    """Tables and pictures of a map of rows of one's own; asked for again, the map is the same."""
+    scan(place)
+    in_photos = ["-c", "photos"]
+    place.run("export", "--csv", "files.csv", *in_photos).exits(0)
+    with open(place.path("files.csv"), newline="") as file:
+        ids = [int(row["id"]) for row in csv.DictReader(file) if row["state"] == "ok"]
+    rows = b"".join(struct.pack("<5f", i % 4, i % 3, (i * 7 % 11) / 11, 1, i / 40) for i in ids)
+    with open(place.path("own.npy"), "wb") as file:
+        file.write(npy_bytes("<f4", (len(ids), 5), rows))
+    with open(place.path("own.ids.npy"), "wb") as file:
+        file.write(npy_bytes("<i8", (len(ids),), struct.pack("<%dq" % len(ids), *ids)))
+    place.run("map", "--png", "m.png", *in_photos).exits(2)  # nothing of float rows yet
+    place.run("import", "own", "own.npy", *in_photos).exits(0)
+
+    found = place.run("map", "--out", "m.npy", "--svg", "m.svg", "--png", "m.png", "--quality", "--json", "--feature", "own",
+                      "--neighbours", "6", "--color", "folder", *in_photos).json("imgsim.map/1")
+    check(found["images"] == len(ids) and found["layout"] == "umap" and found["dimensions"] == [2], found)
+    check(0.5 < found["quality"]["trustworthiness"] <= 1, found)
+    header, data = read_npy(place.path("m.npy"))
+    check("(%d, 2)" % len(ids) in header, header)
+    header, numbers = read_npy(place.path("m.ids.npy"))
+    check(sorted(struct.unpack("<%dq" % len(ids), numbers)) == sorted(ids), "other ids")
+    with open(place.path("m.svg")) as file:
+        text = file.read()
+    check(text.count("h0") == len(ids) and "discs" in text, text[:300])
+    with open(place.path("m.png"), "rb") as file:
+        check(file.read(8) == b"\x89PNG\r\n\x1a\n", "no PNG")
+
+    for layout in ("umap", "tsne", "pca"):
+        place.run("map", "--layout", layout, "--dims", "3", "--out", "m.csv", "--feature", "own", "--neighbours", "6",
+                  "--threads", "1", *in_photos).exits(0)
+        with open(place.path("m.csv"), newline="") as file:
+            table = list(csv.DictReader(file))
+        check(list(table[0]) == ["id", "x", "y", "z", "uuid", "path", "group"], list(table[0]))
+        check([int(row["id"]) for row in table] == sorted(ids), "rows are missing")
+        check(all(row["group"] == os.path.basename(os.path.dirname(row["path"])) for row in table), table[0])
+    place.run("map", "--out", "again.npy", "--feature", "own", "--neighbours", "6", "--refresh", "--threads", "1",
+              *in_photos).exits(0)
+    check(read_npy(place.path("again.npy"))[1] == data, "another map with one thread")
+    place.run("map", "--quality", "--feature", "hash", *in_photos).exits(2)
+
+
+@case
 def verify_finds_damage(place):
     scan(place)
     in_photos = ["-c", "photos"]
