@@ -114,9 +114,11 @@ static void reduce_row(
         sum = _mm_srli_epi32(sum, REDUCE_BITS);
         sum = _mm_packs_epi32(sum, sum);
         pixel = (uint32_t)_mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
-        out[0] = (uint8_t)pixel;
-        out[1] = (uint8_t)(pixel >> 8);
-        out[2] = (uint8_t)(pixel >> 16);
+        /* The fourth byte is the next pixel's, which overwrites it. */
+        if (x + 1 < width)
+            memcpy(out, &pixel, 4);
+        else
+            memcpy(out, &pixel, 3);
     }
 }
 #else

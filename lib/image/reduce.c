@@ -56,12 +56,15 @@ static imgsim_status areas_init(struct areas *areas, uint32_t input, uint32_t ou
     return IMGSIM_OK;
 }
 
-/* Input pixels of output i that lie inside the image. */
-static size_t areas_count(const struct areas *areas, uint32_t i, uint32_t input)
+/* Input pixels that output i has weights for. */
+static size_t areas_count(const struct areas *areas, uint32_t i)
 {
-    size_t left = input - areas->starts[i];
+    const uint16_t *weights = areas->weights + i * areas->taps;
+    size_t count = areas->taps;
 
-    return areas->taps < left ? areas->taps : left;
+    while (weights[count - 1] == 0)
+        count--;
+    return count;
 }
 
 imgsim_status
@@ -88,7 +91,7 @@ ims_reduce_rgb(const imgsim_image *image, uint32_t width, uint32_t height, uint8
     for (uint32_t y = 0; y < height; y++) {
         kernels->weigh_rows(
             image->pixels + rows.starts[y] * row_size, row_size, rows.weights + y * rows.taps,
-            areas_count(&rows, y, image->height), row_size, values);
+            areas_count(&rows, y), row_size, values);
         kernels->reduce_row(
             values, columns.starts, (const int16_t *)columns.weights, columns.taps, width,
             out_pixels + (size_t)y * width * 3);

@@ -32,6 +32,8 @@
 #define GROUP_ITEMS_MAX 65536
 /* How long the calling thread sleeps at most, so that it notices soon that it should stop. */
 #define WAIT_NANOSECONDS 40000000
+/* Results that wait before the calling thread is woken for them. */
+#define WAKE_RESULTS 16
 
 /* Admits what fits beside what is there, and anything when nothing is there. */
 struct budget {
@@ -77,6 +79,7 @@ struct pipeline {
     size_t taken;               /* first item whose result the calling thread has not taken */
     struct slot *slots;
     size_t window;
+    size_t ready; /* results that were not taken yet */
     struct budget content;
     struct budget pixels;
     enum network_state network;
@@ -277,13 +280,26 @@ static bool take_items(struct pipeline *pipeline, size_t decoder_limit, struct b
     return batch->count > 0;
 }
 
+/*
+ * Whether the calling thread should look at the results. It takes them in handfuls, which saves a switch of threads per image, but as
+ * soon as they come where networks wait for them, and before the decoding threads run out of room or work.
+ */
+static bool results_are_due(const struct pipeline *pipeline)
+{
+    return pipeline->slots[pipeline->taken % pipeline->window].ready &&
+           (pipeline->settings->network_mask != 0 || pipeline->ready >= WAKE_RESULTS ||
+            2 * pipeline->ready >= pipeline->window ||
+            pipeline->next >= pipeline->plan->item_count);
+}
+
 static void deliver(struct pipeline *pipeline, const struct batch *batch)
 {
     pthread_mutex_lock(&pipeline->mutex);
+    pipeline->ready += batch->count;
     for (size_t i = 0; i < batch->count; i++)
         pipeline->slots[(batch->first + i) % pipeline->window] =
             (struct slot){.parcel = batch->parcels[i], .ready = true};
-    if (batch->first == pipeline->taken)
+    if (results_are_due(pipeline))
         pthread_cond_signal(&pipeline->results);
     pthread_mutex_unlock(&pipeline->mutex);
 }
@@ -455,6 +471,7 @@ static struct parcel *take_result(struct pipeline *pipeline)
         return NULL;
     *slot = (struct slot){0};
     pipeline->taken++;
+    pipeline->ready--;
     pthread_cond_signal(&pipeline->window_room);
     return parcel;
 }
