@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast a folder is scanned for colour histograms and perceptual hashes, against Python programs that do the same.
+"""How fast a folder is scanned for colour histograms, perceptual hashes and thumbnails, against Python programs that do less.
 
-usage: ./run bench scan [--files 3000] [--rounds 5] [--threads 2] [--photos FOLDER] [--json FILE]
+usage: ./run bench scan [--part photos|cifar|networks] [--files N] [--rounds 5] [--threads 2] [--photos FOLDER] [--cifar FOLDER|TAR]
+                        [--json FILE]
+
+photos (3,000 files made of the photos of the test data), cifar (60,000 pictures of 32 x 32) and networks (embeddings of 300 photos:
+MobileNetV2, and ResNet-50 with random weights) are measured apart.
 
 The files are copies of real photos with a comment segment each, so that every file has a content of its own and decodes like
 the photo. The programs take turns, in another order each round; the table has the medians. Ours is timed as a whole
@@ -17,6 +21,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -58,25 +63,26 @@ def run(command):
     return seconds, usage.ru_maxrss / 1024, output
 
 
-def ours(command, folder, work, threads, min_side):
-    """A scan into a new catalog; also checks that every file became an image."""
+def ours(command, folder, work, threads, *options, model=None):
+    """A scan into a new catalog; also checks that every file became an image. Children count: workers are processes."""
     catalog = os.path.join(work, "catalog")
     shutil.rmtree(catalog, ignore_errors=True)
-    seconds, memory, _ = run([command, "-q", "-c", catalog, "--threads", str(threads), "scan",
-                              "--min-side", str(min_side), folder])
+    words = [command, "-q", "-c", catalog, "--threads", str(threads)]
+    words += ["--model", model] if model else []
+    seconds, memory, _ = run(words + ["scan", *options, folder])
     status = json.loads(subprocess.run([command, "-c", catalog, "status", "--json"], check=True,
                                        stdout=subprocess.PIPE).stdout)
     return seconds, memory, status["states"]["ok"]
 
 
-def peer(python, mode, folder, threads):
-    _, _, output = run([python, os.path.join(HERE, "scan_peer.py"), mode, folder, str(threads)])
+def peer(python, mode, folder, threads, *more):
+    _, _, output = run([python, os.path.join(HERE, "scan_peer.py"), mode, folder, str(threads), *map(str, more)])
     report = json.loads(output)
     return report["seconds"], report["memory"], report["images"]
 
 
-def decode_alone(program, mode, folder, threads):
-    _, memory, output = run([program, mode, folder, str(threads)])
+def decode_alone(program, mode, folder, threads, min_side=0):
+    _, memory, output = run([program, mode, folder, str(threads), str(min_side)])
     seconds, images = output.split()
     return float(seconds), memory, int(images)
 
@@ -95,41 +101,105 @@ def build_decoder(work):
     return program
 
 
-def python_with_imagehash():
-    """An interpreter that has imagehash: this one, or that of an environment of its own; None if it cannot be installed."""
-    if subprocess.run([sys.executable, "-c", "import imagehash"], stderr=subprocess.DEVNULL).returncode == 0:
+def python_with(module, *packages):
+    """An interpreter that has a module: this one, or that of an environment of its own; None if it cannot be installed.
+
+    Packages come from PyPI without their dependencies, which are Debian's.
+    """
+    probe = ["-c", "import " + module]
+    if subprocess.run([sys.executable, *probe], stderr=subprocess.DEVNULL).returncode == 0:
         return sys.executable
-    folder = os.path.join(BUILD, "bench", "imagehash")
+    folder = os.path.join(BUILD, "bench", module.split(".")[0])
     python = os.path.join(folder, "bin", "python")
     if not os.path.exists(python):
         subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", folder], check=True)
-    if subprocess.run([python, "-c", "import imagehash"], stderr=subprocess.DEVNULL).returncode != 0:
-        print("installing imagehash from PyPI into %s" % folder, file=sys.stderr)
-        if subprocess.run([python, "-m", "pip", "install", "-q", "imagehash"]).returncode != 0:
+    if subprocess.run([python, *probe], stderr=subprocess.DEVNULL).returncode != 0:
+        print("installing %s from PyPI into %s" % (" ".join(packages), folder), file=sys.stderr)
+        installed = subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *packages]).returncode == 0
+        if not installed or subprocess.run([python, *probe]).returncode != 0:
+            print("%s is left out: it cannot be installed here" % module, file=sys.stderr)
             return None
     return python
 
 
 def programs(arguments, folder, work):
-    """Name -> (function that runs it once, name of the row it is compared with)."""
+    """Name -> function that runs it once."""
     command = os.path.join(BUILD, "bin", "imgsim")
     threads = arguments.threads
+    if arguments.part == "networks":
+        return network_programs(arguments, command, folder, work)
     decoder = build_decoder(work)
-    imagehash = python_with_imagehash()
+    imagehash = python_with("imagehash", "imagehash", "PyWavelets")
+    imagededup = python_with(
+        "imagededup.methods", "imagededup", "PyWavelets", "tqdm", "matplotlib<3.9", "cycler", "fonttools", "kiwisolver",
+        "pyparsing", "python-dateutil", "packaging", "six", "contourpy<1.3")
     rows = {
-        "imgsim, full size": lambda: ours(command, folder, work, threads, 0),
-        "imgsim, default (256 pixels)": lambda: ours(command, folder, work, threads, 256),
-        "imgsim, reduced (128 pixels)": lambda: ours(command, folder, work, threads, 128),
+        "imgsim, full size, in process": lambda: ours(command, folder, work, threads, "--full", "--isolation", "none"),
+        "imgsim, full size, workers": lambda: ours(command, folder, work, threads, "--full"),
+        "imgsim, full, in process, no thumbs": lambda: ours(command, folder, work, threads, "--full", "--isolation", "none", "--no-thumbs"),
         "OpenCV, one decode": lambda: peer(sys.executable, "opencv", folder, threads),
-        "OpenCV, one decode, reduced by 2": lambda: peer(sys.executable, "opencv-reduced", folder, threads),
     }
+    if arguments.part == "photos":
+        rows["imgsim, 256 pixels (default), in process"] = lambda: ours(
+            command, folder, work, threads, "--isolation", "none")
+        rows["imgsim, 128 pixels, in process"] = lambda: ours(
+            command, folder, work, threads, "--isolation", "none", "--min-side", "128")
+        rows["OpenCV, one decode, reduced by 2"] = lambda: peer(sys.executable, "opencv-reduced", folder, threads)
     if imagehash is not None:
         rows["OpenCV + imagehash, two decodes"] = lambda: peer(imagehash, "imagehash", folder, threads)
-    else:
-        print("imagehash is left out: it cannot be installed here", file=sys.stderr)
+    if imagededup is not None:
+        rows["imagededup, hash only"] = lambda: peer(imagededup, "imagededup", folder, threads)
     if decoder is not None:
         rows["decode alone: libjpeg-turbo"] = lambda: decode_alone(decoder, "turbojpeg", folder, threads)
         rows["decode alone: libvips"] = lambda: decode_alone(decoder, "vips", folder, threads)
+        if arguments.part == "photos":
+            rows["decode alone: libjpeg-turbo, 256 pixels"] = lambda: decode_alone(
+                decoder, "turbojpeg", folder, threads, 256)
+            rows["decode alone: libjpeg-turbo, 128 pixels"] = lambda: decode_alone(
+                decoder, "turbojpeg", folder, threads, 128)
+    return rows
+
+
+def random_resnet50(path):
+    """torchvision's ResNet-50 with random weights as safetensors: for speed alone."""
+    subprocess.run([sys.executable, "-c", """
+import json, struct, sys, torch, torchvision
+torch.manual_seed(1)
+header, parts, at = {}, [], 0
+for name, tensor in torchvision.models.resnet50(weights=None).state_dict().items():
+    if not name.endswith("num_batches_tracked"):
+        data = tensor.numpy().astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + len(data)]}
+        at += len(data)
+        parts.append(data)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+with open(sys.argv[1], "wb") as file:
+    file.write(struct.pack("<Q", len(text)) + text + b"".join(parts))
+""", path], check=True)
+
+
+def network_programs(arguments, command, folder, work):
+    """Embeddings end to end, files to rows; histogram, hash and thumbnail come on top in ours."""
+    threads = arguments.threads
+    mobilenet = os.path.join(DATA, "models", "mobilenet_v2.safetensors")
+    resnet = os.path.join(work, "resnet50.safetensors")
+    random_resnet50(resnet)
+    rows = {
+        "imgsim, MobileNetV2": lambda: ours(command, folder, work, threads, model=mobilenet),
+        "imgsim, MobileNetV2, bf16": lambda: ours(command, folder, work, threads, "--bf16", model=mobilenet),
+        "imgsim, ResNet-50, bf16": lambda: ours(
+            command, folder, work, threads, "--architecture", "resnet50", "--bf16", model=resnet),
+        "imgsim, ResNet-50": lambda: ours(
+            command, folder, work, threads, "--architecture", "resnet50", model=resnet),
+    }
+    for batch in (4, 16, 64):
+        for inner in (1, threads):
+            rows["torchvision, MobileNetV2, batches of %d, %d threads" % (batch, inner)] = (
+                lambda batch=batch, inner=inner: peer(
+                    sys.executable, "torchvision", folder, 2, "mobilenet_v2", batch, inner))
+    rows["torchvision, ResNet-50, batches of 16"] = lambda: peer(
+        sys.executable, "torchvision", folder, 2, "resnet50", 16, threads)
     return rows
 
 
@@ -143,7 +213,7 @@ def measure(rows, rounds, expected):
             if images != expected:
                 sys.exit("%s: %d images instead of %d" % (name, images, expected))
             samples[name].append((seconds, memory))
-            print("round %d: %-34s %6.2f s" % (turn + 1, name, seconds), file=sys.stderr)
+            print("round %d: %-48s %6.2f s" % (turn + 1, name, seconds), file=sys.stderr)
     return samples
 
 
@@ -158,38 +228,58 @@ def machine():
     return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "system": platform.platform(), "commit": commit}
 
 
+def collect(arguments, work):
+    """The folder of files and how many there are."""
+    if arguments.part != "cifar":
+        folder = os.path.join(work, "files")
+        count = arguments.files or (300 if arguments.part == "networks" else 3000)
+        make_files(arguments.photos, folder, count)
+        return folder, count
+    folder = arguments.cifar
+    if not os.path.exists(folder):
+        sys.exit("no %s: name a folder or the archive with --cifar" % folder)
+    if not os.path.isdir(folder):
+        with tarfile.open(folder) as archive:
+            archive.extractall(os.path.join(work, "files"))
+        folder = os.path.join(work, "files")
+    return folder, sum(len(names) for _, _, names in os.walk(folder))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=3000)
+    parser.add_argument("--part", choices=("photos", "cifar", "networks"), default="photos")
+    parser.add_argument("--files", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--photos", default=os.path.join(DATA, "images", "photos-100"))
+    parser.add_argument("--cifar", default=os.path.join(DATA, "images", "cifar10-jpg.tar.gz"))
+    parser.add_argument("--only", help="programs whose name contains this")
     parser.add_argument("--json")
     arguments = parser.parse_args()
-    if not os.path.isdir(arguments.photos):
+    if arguments.part != "cifar" and not os.path.isdir(arguments.photos):
         sys.exit("no folder %s: name one with --photos" % arguments.photos)
 
     with tempfile.TemporaryDirectory(prefix="imgsim-bench-") as work:
-        folder = os.path.join(work, "files")
-        size = make_files(arguments.photos, folder, arguments.files)
-        rows = programs(arguments, folder, work)
+        folder, count = collect(arguments, work)
+        rows = {name: row for name, row in programs(arguments, folder, work).items()
+                if not arguments.only or arguments.only in name}
         for warm_up in list(rows.values())[:1]:
             warm_up()
-        samples = measure(rows, arguments.rounds, arguments.files)
+        samples = measure(rows, arguments.rounds, count)
 
-    report = {"machine": machine(), "files": arguments.files, "bytes": size, "threads": arguments.threads,
+    report = {"machine": machine(), "part": arguments.part, "files": count, "threads": arguments.threads,
               "rounds": arguments.rounds, "rows": []}
-    base = statistics.median(seconds for seconds, _ in samples["imgsim, full size"])
-    print("%d files, %.0f MB, %d threads or processes; %s" %
-          (arguments.files, size / 1e6, arguments.threads, report["machine"]))
-    print("%-36s %10s %9s %18s %10s" % ("", "images/s", "seconds", "imgsim full is", "peak MB"))
+    first = next(iter(samples))
+    base = statistics.median(seconds for seconds, _ in samples[first])
+    print("%d files, %d threads or processes; %s" % (count, arguments.threads, report["machine"]))
+    print("%-48s %10s %9s %16s %9s" % ("", "images/s", "seconds", "of the first", "peak MB"))
     for name, values in samples.items():
         seconds = statistics.median(value for value, _ in values)
         memory = statistics.median(value for _, value in values)
-        report["rows"].append({"name": name, "images_per_second": arguments.files / seconds, "seconds": seconds,
+        report["rows"].append({"name": name, "images_per_second": count / seconds, "seconds": seconds,
                                "all_seconds": [value for value, _ in values], "peak_mb": memory,
-                               "imgsim_full_faster_by": seconds / base})
-        print("%-36s %10.0f %9.2f %12.2f times %10.0f" % (name, arguments.files / seconds, seconds, seconds / base, memory))
+                               "first_faster_by": seconds / base})
+        print("%-48s %10.0f %9.2f %11.2f times %9.0f" % (name, count / seconds, seconds, seconds / base, memory))
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(report, file, indent=1)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads and decodes the JPEG files of a folder on some threads and does nothing else: the bound of every scan.
- * scan_decode turbojpeg|vips FOLDER THREADS prints seconds and images. Built and run by bench_scan.py.
+ * scan_decode turbojpeg|vips FOLDER THREADS [MIN_SIDE] prints seconds and images; MIN_SIDE lets turbojpeg reduce as a scan does.
+ * Built and run by bench_scan.py.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -19,7 +20,7 @@
 static char **paths;
 static size_t path_count;
 static atomic_size_t next_path, decoded;
-static int with_vips;
+static int with_vips, min_side;
 
 static int collect(const char *path, const struct stat *info, int kind, struct FTW *position)
 {
@@ -54,9 +55,15 @@ static int decode_turbojpeg(tjhandle handle, const unsigned char *data, size_t s
 {
     int width, height, subsampling, space, status;
     unsigned char *pixels;
+    int reduction = 1;
 
     if (tjDecompressHeader3(handle, data, size, &width, &height, &subsampling, &space) != 0)
         return -1;
+    while (min_side > 0 && reduction < 8 &&
+           (width < height ? width : height) / (reduction * 2) >= min_side)
+        reduction *= 2;
+    width = (width + reduction - 1) / reduction;
+    height = (height + reduction - 1) / reduction;
     if ((pixels = malloc((size_t)width * (size_t)height * 3)) == NULL)
         return -1;
     status = tjDecompress2(handle, data, size, pixels, width, 0, height, TJPF_RGB, 0);
@@ -109,12 +116,13 @@ static double now(void)
 
 int main(int argc, char **argv)
 {
-    int thread_count = argc == 4 ? atoi(argv[3]) : 0;
+    int thread_count = argc >= 4 ? atoi(argv[3]) : 0;
     pthread_t threads[64];
     double started;
 
     if (thread_count < 1 || thread_count > 64 || VIPS_INIT(argv[0]) != 0)
         return 2;
+    min_side = argc == 5 ? atoi(argv[4]) : 0;
     with_vips = strcmp(argv[1], "vips") == 0;
     vips_concurrency_set(1);
     vips_cache_set_max(0);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Python programs do instead of a scan: run by bench_scan.py as `scan_peer.py MODE FOLDER PROCESSES`.
+"""What Python programs do instead of a scan: run by bench_scan.py as `scan_peer.py MODE FOLDER PROCESSES`, for
+torchvision with ARCHITECTURE BATCH THREADS behind it.
 
 Each process works through its share of the files on its own and keeps the rows in memory; nothing is sent between processes.
 Prints seconds of work (without imports), the processes' peak memory together, and the images done.
@@ -45,11 +46,51 @@ def imagehash_as_usual(paths):
     yield
 
 
+def imagededup(paths):
+    """imagededup's perceptual hash alone, image by image as its encode_images does in each process."""
+    from imagededup.methods import PHash
+    hasher = PHash(verbose=False)
+    yield
+    hashes = [hasher.encode_image(image_file=path) for path in paths]
+    yield len(hashes)
+
+
+def torchvision_rows(paths, architecture, batch, threads, workers, weights):
+    """Embeddings by torchvision as its tutorials have it: a DataLoader of `workers` processes, the network in this one."""
+    import torch
+    import torchvision
+    from PIL import Image
+    from torchvision import transforms
+
+    class Files(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(paths)
+
+        def __getitem__(self, i):
+            return prepare(Image.open(paths[i]).convert("RGB"))
+    prepare = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
+                                  transforms.Normalize([.485, .456, .406], [.229, .224, .225])])
+    torch.set_num_threads(threads)
+    network = getattr(torchvision.models, architecture)(weights=None).eval()
+    if weights:
+        network.load_state_dict(torch.load(weights))
+    setattr(network, "fc" if hasattr(network, "fc") else "classifier", torch.nn.Identity())
+    network = network.to(memory_format=torch.channels_last)
+    started, count = time.monotonic(), 0
+    with torch.inference_mode():
+        for images in torch.utils.data.DataLoader(Files(), batch_size=batch, num_workers=workers):
+            count += network(images.to(memory_format=torch.channels_last)).shape[0]
+    usage = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"seconds": time.monotonic() - started, "memory": usage[0] + workers * usage[1], "images": count}
+
+
 def work(mode, paths, ready, results):
     import cv2
     cv2.setNumThreads(1)
     if mode == "imagehash":
         steps = imagehash_as_usual(paths)
+    elif mode == "imagededup":
+        steps = imagededup(paths)
     else:
         steps = opencv(paths, "IMREAD_REDUCED_COLOR_2" if mode == "opencv-reduced" else "IMREAD_COLOR")
     next(steps)
@@ -62,6 +103,10 @@ def work(mode, paths, ready, results):
 def main():
     mode, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     paths = sorted(os.path.join(where, name) for where, _, names in os.walk(folder) for name in names)
+    if mode == "torchvision":
+        architecture, batch, threads = sys.argv[4], int(sys.argv[5]), int(sys.argv[6])
+        print(json.dumps(torchvision_rows(paths, architecture, batch, threads, count, None)))
+        return
     ready = multiprocessing.Barrier(count)
     results = multiprocessing.Queue()
     processes = [multiprocessing.Process(target=work, args=(mode, paths[i::count], ready, results)) for i in range(count)]
