@@ -107,7 +107,7 @@ let flight = null;
 
 function touchCamera() {
   camera.moved++;
-  requestDraw();
+  requestFrame();
 }
 
 function panBy(dx, dy) {
@@ -156,7 +156,7 @@ function flyTo(goal) {
   const from = {};
   for (const key of Object.keys(goal)) from[key] = Array.isArray(goal[key]) ? [...camera[key]] : camera[key];
   flight = { from, goal, start: performance.now() };
-  requestDraw();
+  requestFrame();
 }
 
 function advanceFlight(now) {

@@ -77,11 +77,13 @@ function pictureAt(x, y) {
 function placesInWindow(most) {
   const dx = camera.width / 2 / camera.scale, dy = camera.height / 2 / camera.scale, found = [];
   const left = camera.x - dx, right = camera.x + dx, bottom = camera.y - dy, top = camera.y + dy;
-  if ((right - left) / 128 * ((top - bottom) / 128) > 20000) return null;
-  visitBox(left, bottom, right, top, place => {
+  const visit = place => {
     const x = map.flat[2 * place], y = map.flat[2 * place + 1];
     if (found.length <= most && x >= left && x <= right && y >= bottom && y <= top) found.push(place);
-  });
+  };
+  if ((right - left) / 128 * ((top - bottom) / 128) <= 20000) visitBox(left, bottom, right, top, visit);
+  else if (map.count > 20000) return null;
+  else for (let place = 0; place < map.count; place++) visit(place);
   return found.length > most ? null : found;
 }
 

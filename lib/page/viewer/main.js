@@ -14,7 +14,14 @@ const view = {
 /* `settling`: frames still to be shown after the last change; a busy browser may leave out the very last one. */
 let frameWanted = false, lastFrame = 0, lastMove = 0, seenMove = -1, settling = 0;
 
+/* Something has changed that is drawn. */
 function requestDraw() {
+  drawnOver.stale = true;
+  requestFrame();
+}
+
+/* Only the camera has moved. */
+function requestFrame() {
   settling = 3;
   scheduleFrame();
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All points by WebGL2. The flat map is drawn into a picture somewhat larger than the window, a slice of the points each
- * frame, and the last finished picture is shown moved and scaled until the next is ready: panning costs one rectangle a frame,
- * however many points there are and however slow the machine. In space there is nothing to move: an even sample of the points
- * is shown at once and the rest follows as soon as the view rests.
+ * frame, and the canvas that shows the last finished picture is moved and scaled as a whole until the next is ready: panning
+ * draws nothing, however many points there are and however slow the machine. In space there is nothing to move: an even
+ * sample of the points is shown at once and the rest follows as soon as the view rests.
  */
 
 const MARGIN = 0.15; /* of the window, on each side of the picture */
@@ -80,6 +80,10 @@ const gpu = {
   budget: 120000,  /* points a frame */
   size: 1,         /* the user's factor */
   first: true,
+  recent: 0,       /* frames in which the last slice may still be felt */
+  all: false,      /* the list on the graphics processor is the even order of all */
+  shown: null,     /* picture in the canvas */
+  again: 0,        /* frames in which it is still to be put there */
 };
 
 function makeProgram(defines, vertex, fragment) {
@@ -155,7 +159,7 @@ function makePicture(width, height) {
   const picture = { width, height, texture: gl.createTexture(), frame: gl.createFramebuffer(), depth: gl.createRenderbuffer(), camera: null };
   gl.bindTexture(gl.TEXTURE_2D, picture.texture);
   gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, width, height);
-  for (const [name, value] of [['WRAP_S', 'CLAMP_TO_EDGE'], ['WRAP_T', 'CLAMP_TO_EDGE'], ['MIN_FILTER', 'LINEAR'], ['MAG_FILTER', 'LINEAR']])
+  for (const [name, value] of [['WRAP_S', 'CLAMP_TO_EDGE'], ['WRAP_T', 'CLAMP_TO_EDGE'], ['MIN_FILTER', 'NEAREST'], ['MAG_FILTER', 'NEAREST']])
     gl.texParameteri(gl.TEXTURE_2D, gl['TEXTURE_' + name], gl[value]);
   gl.bindRenderbuffer(gl.RENDERBUFFER, picture.depth);
   gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT16, width, height);
@@ -173,17 +177,44 @@ function dropPicture(picture) {
   gl.deleteRenderbuffer(picture.depth);
 }
 
+/* CSS pixels by which both canvases are larger than the window, on each side. */
+const margin = { x: 0, y: 0 };
+
+function sizeCanvas(canvas) {
+  const { width, height, ratio } = camera;
+  margin.x = Math.round(width * MARGIN);
+  margin.y = Math.round(height * MARGIN);
+  canvas.width = Math.round((width + 2 * margin.x) * ratio);
+  canvas.height = Math.round((height + 2 * margin.y) * ratio);
+  canvas.style.width = `${width + 2 * margin.x}px`;
+  canvas.style.height = `${height + 2 * margin.y}px`;
+  canvas.style.left = `${-margin.x}px`;
+  canvas.style.top = `${-margin.y}px`;
+}
+
+/* Move and scale a canvas that was drawn for another place of the camera; the browser does it without drawing it again. */
+function follow(canvas, shot) {
+  let transform = '';
+  if (shot && !shot.deep && !camera.deep) {
+    const grow = camera.scale / shot.scale, snap = grow === 1 ? camera.ratio : 64;
+    const dx = Math.round((shot.x - camera.x) * camera.scale * snap) / snap;
+    const dy = Math.round((camera.y - shot.y) * camera.scale * snap) / snap;
+    if (dx !== 0 || dy !== 0 || grow !== 1) transform = `translate(${dx}px,${dy}px) scale(${grow})`;
+  }
+  if (canvas.style.transform !== transform) canvas.style.transform = transform;
+}
+
 /* The window has another size. */
 function resizePoints() {
   const { width, height, ratio } = camera, canvas = $('points');
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  gpu.edgeX = Math.round(canvas.width * MARGIN);
-  gpu.edgeY = Math.round(canvas.height * MARGIN);
+  gpu.edgeX = Math.round(width * MARGIN) * ratio;
+  gpu.edgeY = Math.round(height * MARGIN) * ratio;
+  sizeCanvas(canvas);
   dropPicture(gpu.front);
   dropPicture(gpu.back);
-  gpu.front = makePicture(canvas.width + 2 * gpu.edgeX, canvas.height + 2 * gpu.edgeY);
-  gpu.back = makePicture(gpu.front.width, gpu.front.height);
+  gpu.front = makePicture(canvas.width, canvas.height);
+  gpu.back = makePicture(canvas.width, canvas.height);
+  gpu.shown = null;
   gpu.job = null;
   redrawPoints();
 }
@@ -203,9 +234,12 @@ function fillList() {
   const reachX = camera.width * (0.5 + MARGIN) / camera.scale, reachY = camera.height * (0.5 + MARGIN) / camera.scale;
   const left = camera.x - reachX, right = camera.x + reachX, bottom = camera.y - reachY, top = camera.y + reachY;
   const box = map.box, deep = camera.deep;
-  const inside = deep || (left <= box.left && right >= box.right && bottom <= box.bottom && top >= box.top);
+  const across = Math.min(right, box.right) - Math.max(left, box.left), down = Math.min(top, box.top) - Math.max(bottom, box.bottom);
+  /* Where most of the map is in the picture, choosing costs more than it saves. */
+  const inside = deep || (across > 0 && down > 0 && across * down > 0.4 * (box.right - box.left) * (box.top - box.bottom)) ||
+    (left <= box.left && right >= box.right && bottom <= box.bottom && top >= box.top);
   if (inside && !some && !focus) {
-    list.set(order);
+    if (!gpu.all) list.set(order);
     return map.count;
   }
   let used = 0;
@@ -228,7 +262,9 @@ function startJob() {
   const count = fillList();
   gl.bindVertexArray(null);
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gpu.buffers.list);
-  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, gpu.list.subarray(0, count), gl.DYNAMIC_DRAW);
+  const all = count === map.count && gpu.list[0] === gpu.order[0] && !view.focus && !hasHidden(colouring);
+  if (!all || !gpu.all) gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, gpu.list.subarray(0, count), gl.DYNAMIC_DRAW);
+  gpu.all = all;
   gpu.back.camera = { x: camera.x, y: camera.y, scale: camera.scale, moved: camera.moved, deep: camera.deep };
   gpu.job = { count, done: 0, matrix: camera.deep ? deepMatrix() : null, size: pointSize(), distance: camera.distance };
   gpu.stale = false;
@@ -292,43 +328,26 @@ function drawSlice() {
   gl.disable(gl.BLEND);
   gl.disable(gl.DEPTH_TEST);
   job.done += slice;
+  gpu.recent = 3; /* a slice may delay the frames after it */
 }
 
 /* ---- on the screen ---- */
 
-/* Show a picture from where the camera is now. */
+/* Put a picture into the canvas, as it is. */
 function showPicture(picture) {
-  const gl = gpu.gl, canvas = $('points'), shot = picture.camera, ratio = camera.ratio;
+  const gl = gpu.gl, canvas = $('points'), shot = picture.camera;
   gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   gl.viewport(0, 0, canvas.width, canvas.height);
   gl.clearColor(...theme.paper, 1);
   gl.clear(gl.COLOR_BUFFER_BIT);
+  gpu.shown = picture;
   if (!shot || shot.deep !== camera.deep) return;
-  let grow = 1, dx = 0, dy = 0;
-  if (!shot.deep) {
-    grow = camera.scale / shot.scale;
-    dx = (shot.x - camera.x) * camera.scale * ratio;
-    dy = (shot.y - camera.y) * camera.scale * ratio;
-    if (grow === 1) { dx = Math.round(dx); dy = Math.round(dy); }
-  }
-  const width = picture.width * grow, height = picture.height * grow;
   gl.useProgram(gpu.show.program);
   gl.bindTexture(gl.TEXTURE_2D, picture.texture);
-  const filter = grow === 1 ? gl.NEAREST : gl.LINEAR;
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, filter);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, filter);
-  gl.uniform4f(gpu.show.uniforms.u_place, (2 * dx - width) / canvas.width, (2 * dy - height) / canvas.height,
-    2 * width / canvas.width, 2 * height / canvas.height);
+  gl.uniform4f(gpu.show.uniforms.u_place, -1, -1, 2, 2);
   gl.disableVertexAttribArray(0);
   gl.disableVertexAttribArray(1);
   gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-}
-
-/* Whether the picture still shows what the camera sees, moving aside. */
-function isCurrent(shot) {
-  if (!shot || shot.deep !== camera.deep) return false;
-  if (shot.deep) return shot.moved === camera.moved;
-  return shot.scale === camera.scale && shot.x === camera.x && shot.y === camera.y;
 }
 
 /* A picture that was moved is drawn anew only when its margin is used up, or when the hand rests. */
@@ -346,15 +365,20 @@ function drawPoints(resting) {
   const jobIsOld = gpu.job && (gpu.stale || (camera.deep ? gpu.back.camera.moved !== camera.moved : gpu.back.camera.deep));
   if (jobIsOld) gpu.job = null;
   if (!gpu.job && isWorthRedrawing(gpu.front.camera, resting)) startJob();
+  let changed = false;
   if (gpu.job) {
     drawSlice();
+    changed = true;
     if (gpu.job.done >= gpu.job.count) {
       [gpu.front, gpu.back] = [gpu.back, gpu.front];
       gpu.job = null;
+      gpu.again = 3; /* a busy browser may leave out the very last frame */
     }
   }
   const partly = gpu.job && (camera.deep || gpu.first || !gpu.front.camera || gpu.front.camera.deep !== camera.deep);
-  showPicture(partly ? gpu.back : gpu.front);
+  const picture = partly ? gpu.back : gpu.front;
+  if (gpu.shown !== picture || (partly && changed) || gpu.again-- > 0) showPicture(picture);
+  follow($('points'), picture.camera);
   if (!gpu.job && gpu.first) {
     gpu.first = false;
     performance.mark('map-drawn');
@@ -364,7 +388,7 @@ function drawPoints(resting) {
 
 /* More points a frame where frames come fast, fewer where they do not. */
 function adaptBudget(elapsed) {
-  if (!gpu.job && !camera.deep) return;
-  if (elapsed > 40) gpu.budget = Math.max(30000, Math.floor(gpu.budget * 0.75));
-  else if (elapsed < 22) gpu.budget = Math.min(4000000, Math.floor(gpu.budget * 1.3));
+  if (gpu.recent-- <= 0) return;
+  if (elapsed > 34) gpu.budget = Math.max(40000, Math.floor(gpu.budget * 0.6));
+  else if (elapsed < 20) gpu.budget = Math.min(4000000, Math.floor(gpu.budget * 1.12));
 }

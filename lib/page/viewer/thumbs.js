@@ -123,7 +123,7 @@ function flatPictures() {
     if (pictures.level[i] > level) continue;
     const place = map.pictures.places[i];
     toWindow(place, at);
-    if (at[0] < -edge || at[1] < -edge || at[0] > camera.width + edge || at[1] > camera.height + edge) continue;
+    if (at[0] < -edge - margin.x || at[1] < -edge - margin.y || at[0] > camera.width + edge + margin.x || at[1] > camera.height + edge + margin.y) continue;
     if (isVisible(place)) found.push(place);
   }
   if (meta.tiles && map.tileSizes) addTilePictures(found, spacing(level));
@@ -244,7 +244,7 @@ function drawNames(by) {
     if (text.length > 28) text = text.slice(0, 27) + '\u2026';
     overlay.font = `600 ${size}px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif`;
     const half = overlay.measureText(text).width / 2 + 5;
-    if (x < 0 || y < 0 || x > camera.width || y > camera.height) continue;
+    if (x < -margin.x || y < -margin.y || x > camera.width + margin.x || y > camera.height + margin.y) continue;
     if (taken.some(t => Math.abs(t[0] - x) < t[2] + half && Math.abs(t[1] - y) < size + 6)) continue;
     taken.push([x, y, half]);
     overlay.lineWidth = 4;
@@ -294,14 +294,32 @@ function drawKept() {
 
 function resizeOverlay() {
   const canvas = $('overlay');
-  canvas.width = Math.round(camera.width * camera.ratio);
-  canvas.height = Math.round(camera.height * camera.ratio);
+  sizeCanvas(canvas);
   overlay = canvas.getContext('2d');
+  drawnOver.stale = true;
+}
+
+/* The camera for which the overlay was drawn; stale when something else than the camera has changed. */
+const drawnOver = { x: 0, y: 0, scale: 0, deep: false, stale: true };
+
+/* While one pans the overlay moves along with the points; it is drawn anew at rest or when its margin is used up. */
+function isOverlayGood(resting) {
+  if (drawnOver.stale || camera.deep || drawnOver.deep || drawnOver.scale !== camera.scale || view.lasso) return false;
+  const dx = Math.abs(drawnOver.x - camera.x) * camera.scale, dy = Math.abs(drawnOver.y - camera.y) * camera.scale;
+  return resting ? dx === 0 && dy === 0 : dx < margin.x * 0.8 && dy < margin.y * 0.8;
 }
 
 function drawOverlay(resting) {
-  overlay.setTransform(camera.ratio, 0, 0, camera.ratio, 0, 0);
-  overlay.clearRect(0, 0, camera.width, camera.height);
+  if (!isOverlayGood(resting)) {
+    Object.assign(drawnOver, { x: camera.x, y: camera.y, scale: camera.scale, deep: camera.deep, stale: false });
+    drawOverlayAnew(resting);
+  }
+  follow($('overlay'), drawnOver);
+}
+
+function drawOverlayAnew(resting) {
+  overlay.setTransform(camera.ratio, 0, 0, camera.ratio, margin.x * camera.ratio, margin.y * camera.ratio);
+  overlay.clearRect(-margin.x, -margin.y, camera.width + 2 * margin.x, camera.height + 2 * margin.y);
   if (view.pictures && map.pictures) {
     const size = spacing(levelOf(camera.scale)) - 7;
     if (camera.deep) deepPictures(resting).forEach(place => drawPicture(place, 50));
