@@ -2,6 +2,8 @@
 /* Clusters of bad or odd input: clear errors, or a defined result. */
 #include "cluster_rows.h"
 
+#include "core/memory.h"
+
 static const int32_t methods[] = {
     IMGSIM_CLUSTER_KMEANS, IMGSIM_CLUSTER_DBSCAN, IMGSIM_CLUSTER_HDBSCAN,
     IMGSIM_CLUSTER_AGGLOMERATIVE};
@@ -169,6 +171,31 @@ static void a_callback_can_stop_it(void)
     free(rows);
 }
 
+/* Each allocation fails in turn: a clear status, and nothing is left behind (the sanitizers look). */
+static void running_out_of_memory_is_told(void)
+{
+    const size_t sizes[] = {2, 12, 120};
+
+    for (size_t m = 0; m < 4; m++)
+        for (size_t e = 0; e < 3; e++) {
+            float *rows = grouped_rows(5, 150, sizes[e], 4, 0.5, 0);
+            imgsim_cluster_options options = options_of(methods[m], 1);
+            imgsim_status status = IMGSIM_ERROR_OUT_OF_MEMORY;
+
+            options.k = 4;
+            options.metric = e == 1 ? IMGSIM_METRIC_COSINE : IMGSIM_METRIC_L2;
+            options.micro_clusters = e == 0 ? 50 : 20000;
+            for (uint64_t n = 1; status != IMGSIM_OK; n++) {
+                CHECK(n < 10000);
+                ims_memory_fail_at(n);
+                status = try(rows, 150, (uint32_t)sizes[e], &options);
+                ims_memory_fail_at(0);
+                CHECK(status == IMGSIM_OK || status == IMGSIM_ERROR_OUT_OF_MEMORY);
+            }
+            free(rows);
+        }
+}
+
 static void quality_needs_something_to_judge(void)
 {
     const float rows[6] = {0, 1, 2, 3, 4, 5};
@@ -201,6 +228,7 @@ int main(void)
     one_row_is_enough();
     as_many_clusters_as_rows();
     a_callback_can_stop_it();
+    running_out_of_memory_is_told();
     quality_needs_something_to_judge();
     return 0;
 }
