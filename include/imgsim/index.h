@@ -222,6 +222,52 @@ IMGSIM_API imgsim_status imgsim_index_search_bits(
     int64_t *out_ids,
     float *out_distances);
 
+/**
+ * Told some pairs of rows at a time: ids_a[i] < ids_b[i] at distances[i]. Called from one thread at a time, not always the
+ * caller's; the order of the pairs is not specified. Non-zero stops. Since 0.1.
+ */
+typedef int32_t (*imgsim_pairs_callback)(
+    const int64_t *ids_a,
+    const int64_t *ids_b,
+    const float *distances,
+    size_t count,
+    void *user_data);
+
+/** Settings of imgsim_index_pairs(); fill with imgsim_pairs_options_init(). Since 0.1. */
+typedef struct imgsim_pairs_options {
+    /** Written by the init function. */
+    size_t struct_size;
+    /** Bits in which the rows of a pair may differ, 0 (default: copies) to dimension. */
+    uint32_t max_distance;
+    /** Threads, 0 (default): the index's own number. The pairs do not depend on it. */
+    uint32_t threads;
+    /** Told while searching; non-zero stops (optional). */
+    imgsim_progress_callback progress;
+    void *progress_data;
+} imgsim_pairs_options;
+
+/** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
+IMGSIM_API imgsim_status
+imgsim_pairs_options_init(imgsim_pairs_options *options, size_t struct_size);
+
+/**
+ * All pairs of rows within a Hamming distance, each once: none is missed. Memory is a few times the rows', however many
+ * pairs there are.
+ *
+ * @param index     with IMGSIM_METRIC_HAMMING
+ * @param options   NULL for the defaults
+ * @param callback  gets the pairs
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_UNSUPPORTED (another metric); IMGSIM_ERROR_CANCELLED (by a
+ *         callback); IMGSIM_ERROR_OUT_OF_MEMORY
+ *
+ * Source: multi-index hashing: Norouzi, Punjani & Fleet, IEEE TPAMI 36(6), 2014, doi:10.1109/TPAMI.2013.231. Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_index_pairs(
+    const imgsim_index *index,
+    const imgsim_pairs_options *options,
+    imgsim_pairs_callback callback,
+    void *user_data);
+
 /** Rows in the index. */
 IMGSIM_API uint64_t imgsim_index_get_count(const imgsim_index *index);
 /** Values, or bits, in a row. */

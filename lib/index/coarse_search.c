@@ -284,6 +284,8 @@ static size_t choose(
             out[chosen++] =
                 (struct ims_neighbour){isnan(score) ? -INFINITY : (double)score, (int64_t)slots[i]};
     }
+    if (coarse->levels > 1)
+        atomic_fetch_add(&search->counts->plane_rows[1], count);
     ims_neighbours_sort(out, chosen);
     return chosen;
 }
@@ -331,6 +333,7 @@ static imgsim_status look_closer(
         if ((status = ims_estimate_keys(index, prepared, slots, used, lower, upper)) != IMGSIM_OK ||
             (status = lower_bound(bound, upper, used)) != IMGSIM_OK)
             break;
+        atomic_fetch_add(&hunt->search->counts->rows_read, used);
         collector->bound = bound->value < collector->bound ? bound->value : collector->bound;
         status = ims_collector_add(collector, slots, used, lower, upper);
     }
@@ -361,6 +364,7 @@ static imgsim_status collect_part(void *context, size_t item, uint32_t worker)
              ims_coarse_score_of_key(index, hunt->bounds[query].value), &survivors)) != IMGSIM_OK)
         goto done;
     total = survivors.starts[BUCKETS];
+    atomic_fetch_add(&hunt->search->counts->plane_rows[0], last - begin);
     for (size_t start = 0; start < total && status == IMGSIM_OK;) {
         const size_t count = total - start < chunk ? total - start : chunk;
 
@@ -399,6 +403,7 @@ static imgsim_status hunt_run(struct hunt *hunt)
     if ((status = ims_pool_run(pool, hunt->part_count, score_part, hunt)) != IMGSIM_OK ||
         (status = ims_pool_run(pool, lists, score_seeds, hunt)) != IMGSIM_OK)
         return status;
+    hunt->search->counts->plane_count = (uint32_t)hunt->search->index->coarse->levels;
     forget_seeds(hunt);
     if ((status = ims_pool_run(pool, lists, collect_part, hunt)) != IMGSIM_OK)
         return status;

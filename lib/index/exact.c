@@ -419,6 +419,8 @@ imgsim_status ims_exact_search(const struct ims_search *search)
 
     if (search->query_count == 0)
         return IMGSIM_OK;
+    if (search->index->metric == IMGSIM_METRIC_HAMMING)
+        return ims_bits_search(search);
     if (ims_coarse_pays(search))
         return ims_coarse_search(search);
     if ((status = ims_planes_ready(search, &ready)) != IMGSIM_OK)

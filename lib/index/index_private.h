@@ -191,6 +191,11 @@ void ims_sparse_scores(
     size_t count,
     float *raw);
 
+/* ---- bits_search.c ---- */
+
+/* The true answer of a Hamming search. */
+imgsim_status ims_bits_search(const struct ims_search *search);
+
 /* ---- exact.c ---- */
 
 /* The true answer. */

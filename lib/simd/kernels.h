@@ -61,6 +61,14 @@ struct ims_kernels {
     float (*sqrt_dot)(const float *a, const float *b, size_t count);
     /* Differing bits of byte_count bytes. */
     uint32_t (*hamming)(const uint8_t *a, const uint8_t *b, size_t byte_count);
+    /* Which of `count` rows of row_size bytes differ from `a` in at most `limit` bits: their numbers, in order, into out. */
+    size_t (*hamming_near)(
+        const uint8_t *a,
+        const uint8_t *rows,
+        size_t row_size,
+        size_t count,
+        uint32_t limit,
+        uint32_t *out);
     /* |a and b| and |a or b| */
     void (*jaccard)(
         const uint8_t *a,

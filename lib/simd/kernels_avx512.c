@@ -255,6 +255,23 @@ static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t byte_count)
     return (uint32_t)_mm512_reduce_add_epi64(sum);
 }
 
+static size_t hamming_near(
+    const uint8_t *a,
+    const uint8_t *rows,
+    size_t row_size,
+    size_t count,
+    uint32_t limit,
+    uint32_t *out)
+{
+    size_t found = 0;
+
+    for (size_t row = 0; row < count; row++) {
+        out[found] = (uint32_t)row;
+        found += hamming(a, rows + row * row_size, row_size) <= limit;
+    }
+    return found;
+}
+
 static void
 jaccard(const uint8_t *a, const uint8_t *b, size_t byte_count, uint32_t *out_and, uint32_t *out_or)
 {
@@ -284,6 +301,87 @@ hamming_vpopcntdq(const uint8_t *a, const uint8_t *b, size_t byte_count)
             sum, _mm512_popcnt_epi64(_mm512_xor_si512(
                      load_bytes(a + i, byte_count - i), load_bytes(b + i, byte_count - i))));
     return (uint32_t)_mm512_reduce_add_epi64(sum);
+}
+
+/* The rows of a mask behind those found before. */
+static inline size_t list_rows(uint32_t mask, size_t row, uint32_t *out, size_t found)
+{
+    for (; mask != 0; mask &= mask - 1)
+        out[found++] = (uint32_t)(row + (size_t)__builtin_ctz(mask));
+    return found;
+}
+
+/* Rows of 64 bits, 32 at a time. */
+__attribute__((target("avx512vpopcntdq"))) static size_t
+near_words(const uint8_t *a, const uint8_t *rows, size_t count, uint32_t limit, uint32_t *out)
+{
+    const __m512i most = _mm512_set1_epi64(limit);
+    __m512i query;
+    uint64_t word;
+    size_t found = 0, row = 0;
+
+    memcpy(&word, a, 8);
+    query = _mm512_set1_epi64((long long)word);
+    for (; row < count; row += 32) {
+        uint32_t mask = 0;
+
+        for (size_t part = 0; part < 4 && row + 8 * part < count; part++) {
+            const size_t left = count - row - 8 * part;
+            const __mmask8 lanes = left < 8 ? (__mmask8)((1u << left) - 1) : 0xff;
+            const __m512i other = _mm512_maskz_loadu_epi64(lanes, rows + (row + 8 * part) * 8);
+
+            mask |= (uint32_t)_mm512_mask_cmple_epu64_mask(
+                        lanes, _mm512_popcnt_epi64(_mm512_xor_si512(query, other)), most)
+                    << (8 * part);
+        }
+        if (mask != 0)
+            found = list_rows(mask, row, out, found);
+    }
+    return found;
+}
+
+/* Rows of 256 bits, two at a time. */
+__attribute__((target("avx512vpopcntdq"))) static size_t
+near_quads(const uint8_t *a, const uint8_t *rows, size_t count, uint32_t limit, uint32_t *out)
+{
+    const __m512i most = _mm512_set1_epi64(limit);
+    const __m512i query = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)a));
+    size_t found = 0;
+
+    for (size_t row = 0; row < count; row += 2) {
+        const __mmask8 lanes = count - row < 2 ? 0x0f : 0xff;
+        __m512i sum = _mm512_popcnt_epi64(
+            _mm512_xor_si512(query, _mm512_maskz_loadu_epi64(lanes, rows + row * 32)));
+        __mmask8 mask;
+
+        sum = _mm512_add_epi64(sum, _mm512_permutex_epi64(sum, 0xb1));
+        sum = _mm512_add_epi64(sum, _mm512_permutex_epi64(sum, 0x4e));
+        mask = _mm512_mask_cmple_epu64_mask(lanes & 0x11, sum, most);
+        if (mask != 0)
+            found = list_rows((mask & 1u) | (mask >> 3 & 2u), row, out, found);
+    }
+    return found;
+}
+
+static size_t hamming_near_vpopcntdq(
+    const uint8_t *a,
+    const uint8_t *rows,
+    size_t row_size,
+    size_t count,
+    uint32_t limit,
+    uint32_t *out)
+{
+    size_t found = 0;
+
+    if (row_size == 8)
+        return near_words(a, rows, count, limit, out);
+    if (row_size == 32)
+        return near_quads(a, rows, count, limit, out);
+    for (size_t row = 0; row < count; row++) {
+        out[found] = (uint32_t)row;
+        found += hamming_vpopcntdq(a, rows + row * row_size, row_size) <= limit;
+    }
+    return found;
 }
 
 __attribute__((target("avx512vpopcntdq"))) static void jaccard_vpopcntdq(
@@ -825,6 +923,7 @@ const struct ims_kernels ims_kernels_avx512 = {
     .intersection = intersection,
     .sqrt_dot = sqrt_dot,
     .hamming = hamming,
+    .hamming_near = hamming_near,
     .jaccard = jaccard,
     .dot_u8i8 = dot_u8i8,
     .dot_u8i8_four = dot_u8i8_four,
@@ -853,6 +952,7 @@ void ims_kernels_avx512_extend(struct ims_kernels *table, bool has_vnni, bool ha
     }
     if (has_vpopcntdq) {
         table->hamming = hamming_vpopcntdq;
+        table->hamming_near = hamming_near_vpopcntdq;
         table->jaccard = jaccard_vpopcntdq;
     }
 }

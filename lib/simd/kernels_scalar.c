@@ -120,6 +120,23 @@ static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t byte_count)
     return sum;
 }
 
+static size_t hamming_near(
+    const uint8_t *a,
+    const uint8_t *rows,
+    size_t row_size,
+    size_t count,
+    uint32_t limit,
+    uint32_t *out)
+{
+    size_t found = 0;
+
+    for (size_t row = 0; row < count; row++) {
+        out[found] = (uint32_t)row;
+        found += hamming(a, rows + row * row_size, row_size) <= limit;
+    }
+    return found;
+}
+
 static void
 jaccard(const uint8_t *a, const uint8_t *b, size_t byte_count, uint32_t *out_and, uint32_t *out_or)
 {
@@ -303,6 +320,7 @@ const struct ims_kernels ims_kernels_scalar = {
     .intersection = intersection,
     .sqrt_dot = sqrt_dot,
     .hamming = hamming,
+    .hamming_near = hamming_near,
     .jaccard = jaccard,
     .dot_u8i8 = dot_u8i8,
     .dot_u8i8_four = dot_u8i8_four,

@@ -152,6 +152,13 @@ int main(void)
     OFFSET(imgsim_index_options, max_bytes, 96);
     CHECK_EQUAL(sizeof(imgsim_index_options), 104);
 
+    OFFSET(imgsim_pairs_options, struct_size, 0);
+    OFFSET(imgsim_pairs_options, max_distance, 8);
+    OFFSET(imgsim_pairs_options, threads, 12);
+    OFFSET(imgsim_pairs_options, progress, 16);
+    OFFSET(imgsim_pairs_options, progress_data, 24);
+    CHECK_EQUAL(sizeof(imgsim_pairs_options), 32);
+
     OFFSET(imgsim_search_options, struct_size, 0);
     OFFSET(imgsim_search_options, search_width, 8);
     OFFSET(imgsim_search_options, exact, 12);

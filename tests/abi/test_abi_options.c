@@ -25,6 +25,8 @@ static const struct {
      sizeof(imgsim_index_options)},
     {"map", (init_function)(void (*)(void))imgsim_map_options_init, sizeof(imgsim_map_options)},
     {"page", (init_function)(void (*)(void))imgsim_page_options_init, sizeof(imgsim_page_options)},
+    {"pairs", (init_function)(void (*)(void))imgsim_pairs_options_init,
+     sizeof(imgsim_pairs_options)},
     {"plot", (init_function)(void (*)(void))imgsim_plot_options_init, sizeof(imgsim_plot_options)},
     {"projection", (init_function)(void (*)(void))imgsim_projection_options_init,
      sizeof(imgsim_projection_options)},

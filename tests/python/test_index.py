@@ -169,5 +169,49 @@ class Interface(unittest.TestCase):
         self.assertEqual(len(index), 2)
 
 
+class Histograms(unittest.TestCase):
+    def test_sparse_rows_are_searched_exactly(self):
+        rng = np.random.default_rng(4)
+        dense = rng.integers(1, 500, (1500, 512)) * (rng.random((1500, 512)) < 0.1)
+        dense[0, 3] = 70000  # beyond 16 bits
+        lengths = np.count_nonzero(dense, axis=1)
+        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        bins, counts = np.nonzero(dense)[1], dense[np.nonzero(dense)]
+        rows = (dense / dense.sum(1, keepdims=True)).astype(np.float32)
+        index = imgsim.Index(512, metric="l1", normalize=True)
+        index.add_sparse(offsets, lengths, bins, counts)
+        ids, distances = index.search(rows[:20], k=5)
+        for i in range(20):
+            truth = np.abs(rows[i].astype(np.float64) - rows.astype(np.float64)).sum(1)
+            np.testing.assert_array_equal(ids[i], np.lexsort((np.arange(1500), truth))[:5])
+        with self.assertRaises(ValueError):
+            index.add_sparse(offsets, lengths[:-1], bins, counts)
+        with self.assertRaises(ValueError):
+            index.add_sparse(offsets, lengths + 1, bins, counts)
+        with self.assertRaises(imgsim.Error):
+            index.add_sparse([0], [2], [5, 4], [1, 1])  # not ascending
+        with self.assertRaises(imgsim.Error):
+            imgsim.Index(512, metric="cosine", normalize=True)
+
+
+class Pairs(unittest.TestCase):
+    def test_all_pairs_within_a_distance(self):
+        rng = np.random.default_rng(5)
+        rows = rng.integers(0, 256, (400, 8), dtype=np.uint8)
+        flips = np.left_shift(1, rng.integers(0, 8, (200, 8))) * (rng.random((200, 8)) < 0.5)
+        rows[200:] = rows[:200] ^ flips.astype(np.uint8)
+        index = imgsim.Index(64, metric="hamming", threads=2)
+        index.add(rows)
+        bits = np.unpackbits(rows, axis=1).astype(np.int64)
+        truth = (bits[:, None] != bits[None]).sum(2)
+        for limit in (0, 3, 8):
+            pairs, distances = index.pairs(limit)
+            first, second = np.nonzero(np.triu(truth <= limit, 1))
+            np.testing.assert_array_equal(pairs, np.stack([first, second], axis=1))
+            np.testing.assert_array_equal(distances, truth[first, second])
+        with self.assertRaises(imgsim.Error):
+            index.pairs(65)
+
+
 if __name__ == "__main__":
     support.main()

@@ -1,4 +1,5 @@
 ims_test(test_index_exact test_index_exact.c index LABELS threads)
+ims_test(test_index_bits test_index_bits.c index LABELS threads)
 ims_test(test_index_histograms test_index_histograms.c index LABELS threads)
 ims_test(test_index_hnsw test_index_hnsw.c index LABELS threads)
 ims_test(test_index_file test_index_file.c index)

@@ -11,7 +11,7 @@ import numpy as np
 from .arrays import (
     BIT_METRICS, METRIC_CALLBACK, Callbacks, ids_array, matrix, metric_code, metric_name, pointer, text,
 )
-from .native import SearchStats, library, make, options
+from .native import PairsCallback, SearchStats, library, make, options
 
 
 class Index:
@@ -140,6 +140,25 @@ class Index:
                 plane_rows=list(counts.plane_rows[:counts.plane_count]), rows_read=counts.rows_read,
                 rows_decided=counts.rows_decided)
         return ids, distances
+
+    def pairs(self, max_distance, *, threads=None, progress=None):
+        """All pairs of rows within a Hamming distance: ids (pairs x 2, the smaller first) and distances, in order of ids."""
+        found = []
+
+        def take(a, b, distances, count, _data):
+            found.append((np.ctypeslib.as_array(a, (count,)).copy(), np.ctypeslib.as_array(b, (count,)).copy(),
+                          np.ctypeslib.as_array(distances, (count,)).copy()))
+
+        settings = options("pairs", max_distance=max_distance, threads=threads)
+        callbacks = Callbacks()
+        settings.progress = callbacks.progress(progress)
+        with callbacks:
+            library.imgsim_index_pairs(self._handle, byref(settings), callbacks.wrap(PairsCallback, take), None)
+        if not found:
+            return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+        first, second, distances = (np.concatenate(part) for part in zip(*found))
+        order = np.lexsort((second, first))
+        return np.stack([first[order], second[order]], axis=1), distances[order]
 
     def save(self, path):
         """Save atomically: written beside, synced, renamed over `path`."""

@@ -28,6 +28,8 @@ ProgressCallback = CFUNCTYPE(c_int32, POINTER(Progress), c_void_p)
 LogCallback = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 MetricCallback = CFUNCTYPE(
     c_int32, c_void_p, c_void_p, c_size_t, c_uint32, c_int32, POINTER(c_float), c_void_p)
+PairsCallback = CFUNCTYPE(
+    c_int32, POINTER(c_int64), POINTER(c_int64), POINTER(c_float), c_size_t, c_void_p)
 FusionCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_size_t, POINTER(c_float), c_void_p)
 ExtractCallback = CFUNCTYPE(c_int32, POINTER(c_void_p), c_size_t, c_void_p, c_void_p)
 ReleaseCallback = CFUNCTYPE(None, c_void_p)
@@ -177,6 +179,13 @@ class SearchOptions(Structure):
     ]
 
 
+class PairsOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("max_distance", c_uint32), ("threads", c_uint32), ("progress", ProgressCallback),
+        ("progress_data", c_void_p),
+    ]
+
+
 class MapOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("seed", c_uint64), ("layout", c_int32), ("dimension", c_uint32), ("metric", c_int32),
@@ -317,6 +326,8 @@ OPTIONS = {
     "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions,
     "predict": PredictOptions,
+    "search": SearchOptions, "pairs": PairsOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
     "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
     "page": PageOptions,
     "scan": ScanOptions, "repair": RepairOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
@@ -479,6 +490,8 @@ PROTOTYPES = {
         Handle, POINTER(c_float), c_size_t, c_size_t, POINTER(SearchOptions), POINTER(c_int64), POINTER(c_float)]),
     "imgsim_index_search_bits": (Status, [
         Handle, POINTER(c_uint8), c_size_t, c_size_t, POINTER(SearchOptions), POINTER(c_int64), POINTER(c_float)]),
+    "imgsim_pairs_options_init": (Status, [POINTER(PairsOptions), c_size_t]),
+    "imgsim_index_pairs": (Status, [Handle, POINTER(PairsOptions), PairsCallback, c_void_p]),
     "imgsim_index_get_count": (c_uint64, [Handle]),
     "imgsim_index_get_dimension": (c_uint32, [Handle]),
     "imgsim_index_get_metric": (c_int32, [Handle]),
