@@ -101,6 +101,7 @@ imgsim_status ims_extractor_new_thumb(uint32_t side, imgsim_extractor **out_extr
         &thumb->common, &thumb_kind, IMS_THUMB_FEATURE, IMGSIM_ROW_BYTES,
         room < ROW_MAX ? room : ROW_MAX, IMGSIM_METRIC_DEFAULT, spec, NULL);
     if (status != IMGSIM_OK) {
+        ims_free(thumb->common.spec);
         ims_free(thumb);
         return status;
     }
