@@ -38,7 +38,7 @@ INLINE float log2_of(float x)
     const int32_t bits = bits_of(x);
     const int32_t shifted = bits - 0x3f3504f3; /* sqrt 1/2 */
     const int32_t exponent = shifted >> 23;
-    const float m = from_bits(bits - (exponent << 23));
+    const float m = from_bits(bits - (int32_t)((uint32_t)exponent << 23));
     const float s = (m - 1.0f) / (m + 1.0f);
     const float s2 = s * s;
     const float series =
