@@ -54,9 +54,12 @@ IMGSIM_API imgsim_status imgsim_derive_projection(
 enum {
     /** Labels if any image with the feature has one, else folders (default). */
     IMGSIM_CLASSES_AUTO = 0,
-    /** The image's first label in order of bytes; images without a label are in no class. */
+    /**
+     * The image's first label in order of bytes, those of clusters and predictions left out; images without a label are in no
+     * class.
+     */
     IMGSIM_CLASSES_LABELS = 1,
-    /** The folder that the image lies in. */
+    /** The last part of the folder that the image lies in. */
     IMGSIM_CLASSES_FOLDERS = 2
 };
 

@@ -7,7 +7,6 @@
  */
 #include "derive/derive_internal.h"
 
-#include "core/hash.h"
 #include "core/memory.h"
 #include "core/options.h"
 #include "core/rng.h"
@@ -46,8 +45,8 @@ struct study {
     struct ims_meter meter;
 
     size_t image_count;
-    int64_t *ids;          /* of each place */
-    uint64_t *classes;     /* hash of each place's class; 0: none */
+    int64_t *ids; /* of each place */
+    struct ims_classes classes;
     struct ims_bitset all; /* every place */
     size_t query_count;
     size_t *queries; /* their places, rising */
@@ -68,7 +67,7 @@ static void close_study(struct study *study)
     imgsim_features_free(study->source);
     ims_bitset_clear(&study->all);
     ims_free(study->ids);
-    ims_free(study->classes);
+    ims_classes_clear(&study->classes);
     ims_free(study->queries);
     ims_free(study->rows);
     ims_free(study->query_rows);
@@ -148,9 +147,7 @@ static imgsim_status list_images(struct study *study)
     size_t place = 0;
 
     study->ids = ims_alloc_array(study->image_count, sizeof(*study->ids));
-    study->classes = ims_calloc(study->image_count, sizeof(*study->classes));
-    if (study->ids == NULL || study->classes == NULL ||
-        !ims_bitset_init(&study->all, study->image_count, true))
+    if (study->ids == NULL || !ims_bitset_init(&study->all, study->image_count, true))
         return ims_fail_memory(study->image_count * sizeof(*study->ids));
     for (int64_t id = 0; (uint64_t)id < present->count; id++)
         if (ims_bitset_test(present, id))
@@ -174,59 +171,18 @@ static size_t find_place(const struct study *study, int64_t id)
     return at != NULL ? (size_t)(at - study->ids) : SIZE_MAX;
 }
 
-/* What one visit of labels or files fills in. */
-struct class_visit {
-    struct study *study;
-    imgsim_status status;
-    uint64_t classified;
-};
-
-static void put_class(struct class_visit *visit, int64_t id, const char *text)
-{
-    const size_t place = find_place(visit->study, id);
-
-    if (place == SIZE_MAX || visit->study->classes[place] != 0)
-        return;
-    visit->study->classes[place] = ims_hash64(text, strlen(text)) | 1;
-    visit->classified++;
-}
-
-static int32_t visit_label(const char *label, uint64_t image_count, void *user_data)
-{
-    struct class_visit *visit = user_data;
-    struct ims_bitset ids = {0};
-
-    if (image_count == 0)
-        return 0;
-    visit->status = ims_catalog_ids_with_label(visit->study->catalog, label, &ids);
-    if (visit->status == IMGSIM_OK)
-        for (int64_t id = 0; (uint64_t)id < ids.count; id++)
-            if (ims_bitset_test(&ids, id))
-                put_class(visit, id, label);
-    ims_bitset_clear(&ids);
-    return visit->status != IMGSIM_OK;
-}
-
-static int32_t visit_file(const imgsim_file_info *file, void *user_data)
-{
-    put_class(user_data, file->id, file->directory);
-    return 0;
-}
-
 static imgsim_status classify(struct study *study)
 {
-    struct class_visit visit = {.study = study};
     const int32_t classes = study->options.classes;
     imgsim_status status;
 
     if (classes != IMGSIM_CLASSES_FOLDERS) {
-        status = imgsim_catalog_visit_labels(study->catalog, -1, visit_label, &visit);
-        if (status == IMGSIM_OK)
-            status = visit.status;
-        if (status != IMGSIM_OK || classes == IMGSIM_CLASSES_LABELS || visit.classified > 0)
+        status = ims_classes_by_label(study->catalog, &study->classes);
+        if (status != IMGSIM_OK || classes == IMGSIM_CLASSES_LABELS || study->classes.count > 0)
             return status;
+        ims_classes_clear(&study->classes);
     }
-    return imgsim_catalog_visit_files(study->catalog, IMGSIM_FILE_OK, visit_file, &visit);
+    return ims_classes_by_folder(study->catalog, &study->classes);
 }
 
 /* Draw the queries: every image has the same chance (selection sampling, Knuth, TAOCP 2, 3.4.2, Algorithm S). */
@@ -380,17 +336,22 @@ static double measure_recall(const struct study *study, const int64_t *nearest)
     return (double)hits / (double)wanted;
 }
 
+static int32_t class_of(const struct study *study, int64_t place)
+{
+    return ims_class_of(&study->classes, study->ids[place]);
+}
+
 static double measure_precision(const struct study *study, const int64_t *nearest)
 {
     const size_t k = study->options.precision_at;
     size_t right = 0, looked = 0;
 
     for (size_t query = 0; query < study->query_count; query++) {
-        const uint64_t class = study->classes[study->queries[query]];
+        const int32_t class = class_of(study, (int64_t)study->queries[query]);
 
-        for (size_t i = 0; class != 0 && i < k && nearest[query * study->listed + i] >= 0;
+        for (size_t i = 0; class >= 0 && i < k && nearest[query * study->listed + i] >= 0;
              i++, looked++)
-            right += study->classes[nearest[query * study->listed + i]] == class;
+            right += class_of(study, nearest[query * study->listed + i]) == class;
     }
     return looked > 0 ? (double)right / (double)looked : NAN;
 }
