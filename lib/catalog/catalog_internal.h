@@ -267,6 +267,9 @@ struct ims_matrix {
     uint64_t size;        /* of the file */
     uint64_t header_rows; /* as its header says */
     bool touched;         /* has writes that are not synced */
+    uint8_t *pending;     /* rows that wait to be written together; NULL before the first */
+    size_t pending_size;
+    uint64_t pending_at; /* byte of the file that they begin at */
 };
 
 /*
@@ -276,11 +279,14 @@ struct ims_matrix {
 imgsim_status ims_matrix_create(struct ims_matrix *matrix, char *path);
 imgsim_status ims_matrix_open(struct ims_matrix *matrix, char *path, uint64_t rows);
 void ims_matrix_close(struct ims_matrix *matrix);
-/* Write rows from `first` on; grows the file. */
+/*
+ * Write rows from `first` on; grows the file at once, so that a full disk shows. The rows themselves may wait in memory until
+ * ims_matrix_read(), ims_matrix_sync() or rows elsewhere; ims_matrix_close() drops those that wait.
+ */
 imgsim_status
 ims_matrix_write(struct ims_matrix *matrix, uint64_t first, uint64_t count, const void *rows);
 imgsim_status
-ims_matrix_read(const struct ims_matrix *matrix, uint64_t first, uint64_t count, void *rows);
+ims_matrix_read(struct ims_matrix *matrix, uint64_t first, uint64_t count, void *rows);
 /*
  * Make it cover `rows` rows (holes are fine), note the count in the header and sync what must be.
  */
@@ -288,8 +294,7 @@ imgsim_status ims_matrix_sync(struct ims_matrix *matrix, uint64_t rows);
 /* Give back room beyond `rows` and let the header say `rows`; failing is harmless. */
 void ims_matrix_trim(struct ims_matrix *matrix, uint64_t rows);
 /* Copy the content of `from`, which has `rows` rows. */
-imgsim_status
-ims_matrix_copy(struct ims_matrix *matrix, const struct ims_matrix *from, uint64_t rows);
+imgsim_status ims_matrix_copy(struct ims_matrix *matrix, struct ims_matrix *from, uint64_t rows);
 /* Map `rows` rows for reading and check dtype, shape and length; `name` is for messages. */
 imgsim_status ims_matrix_map(
     int fd,

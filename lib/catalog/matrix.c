@@ -21,6 +21,8 @@
 #define HEADER_CHANGES 256
 /* Bytes copied at a time. */
 #define COPY_SIZE ((size_t)1 << 20)
+/* Rows that follow each other are written together up to so many bytes. */
+#define PENDING_SIZE ((size_t)64 << 10)
 
 size_t ims_set_files(int32_t row_type, uint32_t dimension, struct ims_set_file out_files[4])
 {
@@ -199,7 +201,10 @@ void ims_matrix_close(struct ims_matrix *matrix)
     if (matrix->path != NULL && matrix->fd >= 0)
         close(matrix->fd);
     ims_free(matrix->path);
+    ims_free(matrix->pending);
     matrix->path = NULL;
+    matrix->pending = NULL;
+    matrix->pending_size = 0;
     matrix->fd = -1;
 }
 
@@ -243,10 +248,25 @@ static imgsim_status reserve(struct ims_matrix *matrix, uint64_t rows)
     return IMGSIM_OK;
 }
 
+/* Write the rows that wait. They go on waiting when that fails, so that no later sync passes over them. */
+static imgsim_status write_pending(struct ims_matrix *matrix)
+{
+    imgsim_status status;
+
+    if (matrix->pending_size == 0)
+        return IMGSIM_OK;
+    status = ims_pwrite_all(
+        matrix->fd, matrix->pending, matrix->pending_size, matrix->pending_at, matrix->path);
+    if (status == IMGSIM_OK)
+        matrix->pending_size = 0;
+    return status;
+}
+
 imgsim_status
 ims_matrix_write(struct ims_matrix *matrix, uint64_t first, uint64_t count, const void *rows)
 {
-    size_t row_size = matrix->shape.row_size;
+    size_t row_size = matrix->shape.row_size, size = (size_t)count * row_size;
+    uint64_t at = IMS_NPY_DATA + first * row_size;
     imgsim_status status;
 
     if (count == 0)
@@ -254,15 +274,28 @@ ims_matrix_write(struct ims_matrix *matrix, uint64_t first, uint64_t count, cons
     if ((status = reserve(matrix, first + count)) != IMGSIM_OK)
         return status;
     matrix->touched = true;
-    return ims_pwrite_all(
-        matrix->fd, rows, (size_t)count * row_size, IMS_NPY_DATA + first * row_size, matrix->path);
+    if ((at != matrix->pending_at + matrix->pending_size ||
+         size > PENDING_SIZE - matrix->pending_size) &&
+        (status = write_pending(matrix)) != IMGSIM_OK)
+        return status;
+    if (matrix->pending == NULL && size < PENDING_SIZE)
+        matrix->pending = ims_alloc(PENDING_SIZE);
+    if (matrix->pending == NULL || size >= PENDING_SIZE)
+        return ims_pwrite_all(matrix->fd, rows, size, at, matrix->path);
+    if (matrix->pending_size == 0)
+        matrix->pending_at = at;
+    memcpy(matrix->pending + matrix->pending_size, rows, size);
+    matrix->pending_size += size;
+    return IMGSIM_OK;
 }
 
-imgsim_status
-ims_matrix_read(const struct ims_matrix *matrix, uint64_t first, uint64_t count, void *rows)
+imgsim_status ims_matrix_read(struct ims_matrix *matrix, uint64_t first, uint64_t count, void *rows)
 {
     size_t row_size = matrix->shape.row_size;
+    imgsim_status status;
 
+    if ((status = write_pending(matrix)) != IMGSIM_OK)
+        return status;
     return ims_pread_all(
         matrix->fd, rows, (size_t)count * row_size, IMS_NPY_DATA + first * row_size, matrix->path);
 }
@@ -294,7 +327,8 @@ imgsim_status ims_matrix_sync(struct ims_matrix *matrix, uint64_t rows)
     imgsim_status status;
     int result;
 
-    if ((status = cover(matrix, rows)) != IMGSIM_OK)
+    if ((status = write_pending(matrix)) != IMGSIM_OK ||
+        (status = cover(matrix, rows)) != IMGSIM_OK)
         return status;
     if (matrix->header_rows != rows &&
         (status = write_header(matrix, rows, HEADER_CHANGES)) != IMGSIM_OK)
@@ -319,8 +353,7 @@ void ims_matrix_trim(struct ims_matrix *matrix, uint64_t rows)
         matrix->size = size;
 }
 
-imgsim_status
-ims_matrix_copy(struct ims_matrix *matrix, const struct ims_matrix *from, uint64_t rows)
+imgsim_status ims_matrix_copy(struct ims_matrix *matrix, struct ims_matrix *from, uint64_t rows)
 {
     size_t row_size = matrix->shape.row_size;
     uint64_t step = COPY_SIZE / row_size != 0 ? COPY_SIZE / row_size : 1;

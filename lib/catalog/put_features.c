@@ -52,7 +52,7 @@ static imgsim_status check_rows(
  * such a set gets new files first, and old handles go on reading the old ones.
  */
 static imgsim_status changes_rows(
-    const struct ims_store *store,
+    struct ims_store *store,
     const int64_t *ids,
     size_t id_count,
     const uint8_t *rows,
