@@ -413,15 +413,17 @@ int main(int argc, char **argv)
 {
     const uint64_t cases = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000;
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    char path[64];
+    const char *folder = check_temporary_folder();
+    char path[600];
     uint64_t sets = 0;
 
-    snprintf(path, sizeof(path), "recall_exact_%ld.ims", (long)getpid());
+    snprintf(path, sizeof(path), "%s/index.ims", folder);
     for (; searched < cases; sets++) {
         ims_rng_init(&rng, seed * 1000003 + sets);
         run_set(path);
     }
     unlink(path);
+    rmdir(folder);
     printf(
         "%s: %llu queries of %llu sets of rows are true, %llu of them by planes\n",
         imgsim_simd_name(), (unsigned long long)searched, (unsigned long long)sets,
