@@ -370,11 +370,11 @@ void ims_plane_pass(
             estimate = list->estimates[i + j] + constant + query->base_factor * side[0] -
                        query->scale_low * (float)(dots[j] - offset);
             lower = estimate - query->tail_factor * side[1];
-            if (lower > threshold)
-                continue;
+            /* Written in any case: which rows pass cannot be foreseen, and a wrong guess costs more. */
             list->slots[kept] = slot;
             list->estimates[kept] = estimate;
-            list->lower[kept++] = lower;
+            list->lower[kept] = lower;
+            kept += !(lower > threshold);
         }
     }
     list->count = kept;

@@ -21,6 +21,10 @@
 #define CALL_BLOCKS 16
 #define CALL_ROWS (CALL_BLOCKS * IMS_PLANE_ROWS)
 #define TASK_ROWS (32 * CALL_ROWS)
+/* Queries that are answered together, from how many on, and the rows they look at before going on. */
+#define BATCH_QUERIES 128
+#define BATCH_FROM 4
+#define BATCH_ROWS (8 * CALL_ROWS)
 /* Rows scored for the threshold, per row asked for and at least. */
 #define SEEDS_PER_ROW 4
 #define SEEDS_MIN 48
@@ -114,16 +118,25 @@ static imgsim_status scan_first(void *context, size_t task, uint32_t worker)
 /* Of the rows behind one of the least estimates the one whose bound is least; IMS_NO_SLOT if there is none. */
 static uint32_t best_of_group(const struct probe *probe, size_t group)
 {
-    const size_t start = group / IMS_PLANE_ROWS * CALL_ROWS + group % IMS_PLANE_ROWS;
+    const struct ims_plane *plane = &probe->planes->planes[0];
+    const size_t call = group / IMS_PLANE_ROWS * CALL_ROWS, start = call + group % IMS_PLANE_ROWS;
+    const size_t left = probe->planes->slot_count - call;
+    float fresh[CALL_ROWS], least[IMS_PLANE_ROWS];
+    const float *lower = probe->lower != NULL ? probe->lower + call : fresh;
     uint32_t best = IMS_NO_SLOT;
 
+    if (probe->lower == NULL)
+        ims_kernels()->plane_scan(
+            plane->data + call * plane->record,
+            ((left < CALL_ROWS ? left : CALL_ROWS) + IMS_PLANE_ROWS - 1) / IMS_PLANE_ROWS,
+            plane->axes, &probe->target.planes[0], fresh, least);
     for (size_t i = 0; i < CALL_BLOCKS; i++) {
         const size_t slot = start + i * IMS_PLANE_ROWS;
 
         if (slot >= probe->planes->slot_count)
             break;
-        if (isfinite(probe->lower[slot]) && may_answer(probe->search, slot) &&
-            (best == IMS_NO_SLOT || probe->lower[slot] < probe->lower[best]))
+        if (isfinite(lower[slot - call]) && may_answer(probe->search, slot) &&
+            (best == IMS_NO_SLOT || lower[slot - call] < lower[best - call]))
             best = (uint32_t)slot;
     }
     return best;
@@ -298,17 +311,21 @@ static imgsim_status answer(struct probe *probe, size_t query)
 
 /* ---- one query ---- */
 
-static imgsim_status probe_init(struct probe *probe, const float *query)
+/* In a batch (BATCH_ROWS) first bounds are not kept but computed once more. */
+static imgsim_status probe_init(struct probe *probe, const float *query, size_t task_rows)
 {
     const size_t slots = probe->planes->slot_count;
     const size_t calls = (slots + CALL_ROWS - 1) / CALL_ROWS;
     imgsim_status status;
 
-    probe->task_count = (slots + TASK_ROWS - 1) / TASK_ROWS;
-    probe->lower = ims_alloc_aligned((slots + IMS_PLANE_ROWS) * sizeof(float));
+    ims_collector_init(&probe->collector, probe->search->k);
+    probe->task_count = (slots + task_rows - 1) / task_rows;
+    if (task_rows == TASK_ROWS)
+        probe->lower = ims_alloc_aligned((slots + IMS_PLANE_ROWS) * sizeof(float));
     probe->least = ims_alloc_aligned(calls * IMS_PLANE_ROWS * sizeof(float));
     probe->lists = ims_calloc(probe->task_count, sizeof(*probe->lists));
-    if (probe->lower == NULL || probe->least == NULL || probe->lists == NULL)
+    if ((task_rows == TASK_ROWS && probe->lower == NULL) || probe->least == NULL ||
+        probe->lists == NULL)
         return ims_fail_memory(slots * sizeof(float));
     if ((status = ims_prepare(probe->search->index, query, &probe->prepared)) != IMGSIM_OK)
         return status;
@@ -349,8 +366,8 @@ search_query(const struct ims_search *search, size_t query, struct ims_pool *poo
     struct probe probe = {.search = search, .planes = index->planes, .pool = pool};
     imgsim_status status;
 
-    ims_collector_init(&probe.collector, search->k);
-    if ((status = probe_init(&probe, (const float *)search->queries + query * index->dimension)) !=
+    if ((status = probe_init(
+             &probe, (const float *)search->queries + query * index->dimension, TASK_ROWS)) !=
         IMGSIM_OK)
         goto done;
     if (!probe.target.usable) {
@@ -374,15 +391,161 @@ static imgsim_status search_item(void *context, size_t query, uint32_t worker)
     return search_query(context, query, NULL);
 }
 
+/* ---- many queries ---- */
+
+/* Queries that go over the rows together, so that a part of the rows stays in the cache while all of them look at it. */
+struct batch {
+    const struct ims_search *search;
+    const struct ims_planes *planes;
+    size_t first;
+    size_t count;
+    struct probe *probes;
+};
+
+static imgsim_status start_probe(void *context, size_t item, uint32_t worker)
+{
+    struct batch *batch = context;
+    struct probe *probe = &batch->probes[item];
+
+    (void)worker;
+    *probe = (struct probe){.search = batch->search, .planes = batch->planes};
+    return probe_init(
+        probe,
+        (const float *)batch->search->queries +
+            (batch->first + item) * batch->search->index->dimension,
+        BATCH_ROWS);
+}
+
+/* Least estimates of all queries in one part of the rows. */
+static imgsim_status estimate_part(void *context, size_t part, uint32_t worker)
+{
+    struct batch *batch = context;
+    const struct ims_plane *plane = &batch->planes->planes[0];
+    const size_t start = part * BATCH_ROWS, slots = batch->planes->slot_count;
+    float lower[CALL_ROWS];
+
+    (void)worker;
+    for (size_t i = 0; i < batch->count; i++)
+        for (size_t at = start; at < start + BATCH_ROWS && at < slots; at += CALL_ROWS) {
+            const size_t rows = slots - at < CALL_ROWS ? slots - at : CALL_ROWS;
+
+            if (batch->probes[i].target.usable)
+                ims_kernels()->plane_scan(
+                    plane->data + at * plane->record, (rows + IMS_PLANE_ROWS - 1) / IMS_PLANE_ROWS,
+                    plane->axes, &batch->probes[i].target.planes[0], lower,
+                    batch->probes[i].least + at / CALL_BLOCKS);
+        }
+    return IMGSIM_OK;
+}
+
+static imgsim_status seed_probe(void *context, size_t item, uint32_t worker)
+{
+    struct batch *batch = context;
+
+    (void)worker;
+    return batch->probes[item].target.usable ? seed(&batch->probes[item]) : IMGSIM_OK;
+}
+
+/* What is left of one part of the rows for each query after all planes. */
+static imgsim_status pass_part(void *context, size_t part, uint32_t worker)
+{
+    struct batch *batch = context;
+    const struct ims_planes *planes = batch->planes;
+    const struct ims_plane *plane = &planes->planes[0];
+    const size_t start = part * BATCH_ROWS;
+    const size_t rows =
+        planes->slot_count - start < BATCH_ROWS ? planes->slot_count - start : BATCH_ROWS;
+    float lower[BATCH_ROWS], least[IMS_PLANE_ROWS];
+    struct ims_plane_list list = {0};
+    imgsim_status status = IMGSIM_OK;
+
+    (void)worker;
+    for (size_t i = 0; i < batch->count && status == IMGSIM_OK; i++) {
+        struct probe *probe = &batch->probes[i];
+        struct ims_plane_list *kept = &probe->lists[part];
+
+        if (!probe->target.usable)
+            continue;
+        ims_kernels()->plane_scan(
+            plane->data + start * plane->record, (rows + IMS_PLANE_ROWS - 1) / IMS_PLANE_ROWS,
+            plane->axes, &probe->target.planes[0], lower, least);
+        list.count = 0;
+        if (!ims_plane_pass_first(
+                planes, &probe->target, start, rows, lower, probe->threshold, &list)) {
+            status = ims_fail_memory(BATCH_ROWS * sizeof(float));
+            break;
+        }
+        for (uint32_t which = 1; which < planes->count; which++) {
+            atomic_fetch_add(&batch->search->counts->plane_rows[which], list.count);
+            ims_plane_pass(planes, &probe->target, which, probe->threshold, &list, 0);
+        }
+        if (list.count == 0)
+            continue;
+        if (!ims_plane_list_reserve(kept, list.count)) {
+            status = ims_fail_memory(list.count * sizeof(float));
+            break;
+        }
+        memcpy(kept->slots, list.slots, list.count * sizeof(*list.slots));
+        memcpy(kept->lower, list.lower, list.count * sizeof(*list.lower));
+        kept->count = list.count;
+    }
+    ims_plane_list_clear(&list);
+    return status;
+}
+
+static imgsim_status finish_probe(void *context, size_t item, uint32_t worker)
+{
+    struct batch *batch = context;
+    struct probe *probe = &batch->probes[item];
+    imgsim_status status;
+
+    (void)worker;
+    if (!probe->target.usable)
+        return search_rows(batch->search, batch->first + item);
+    if ((status = gather(probe)) != IMGSIM_OK || (status = score_rest(probe)) != IMGSIM_OK)
+        return status;
+    return answer(probe, batch->first + item);
+}
+
+static imgsim_status search_batch(struct batch *batch)
+{
+    struct ims_pool *pool = batch->search->pool;
+    const size_t parts = (batch->planes->slot_count + BATCH_ROWS - 1) / BATCH_ROWS;
+    imgsim_status status;
+
+    memset(batch->probes, 0, batch->count * sizeof(*batch->probes));
+    if ((status = ims_pool_run(pool, batch->count, start_probe, batch)) == IMGSIM_OK &&
+        (status = ims_pool_run(pool, parts, estimate_part, batch)) == IMGSIM_OK &&
+        (status = ims_pool_run(pool, batch->count, seed_probe, batch)) == IMGSIM_OK &&
+        (status = ims_pool_run(pool, parts, pass_part, batch)) == IMGSIM_OK)
+        status = ims_pool_run(pool, batch->count, finish_probe, batch);
+    for (size_t i = 0; i < batch->count; i++)
+        probe_clear(&batch->probes[i]);
+    return status;
+}
+
 imgsim_status ims_planes_search(const struct ims_search *search)
 {
+    struct batch batch = {.search = search, .planes = search->index->planes};
     imgsim_status status = IMGSIM_OK;
 
     search->counts->plane_count = search->index->planes->count;
-    if (search->query_count >= 2 * (size_t)ims_pool_threads(search->pool))
+    if (search->query_count < BATCH_FROM) {
+        for (size_t query = 0; query < search->query_count && status == IMGSIM_OK; query++)
+            status = search_query(search, query, search->pool);
+        return status;
+    }
+    if (search->filter != NULL) /* its rows are marked in bounds that are kept */
         return ims_pool_run(search->pool, search->query_count, search_item, (void *)search);
-    for (size_t query = 0; query < search->query_count && status == IMGSIM_OK; query++)
-        status = search_query(search, query, search->pool);
+    if ((batch.probes = ims_alloc_array(BATCH_QUERIES, sizeof(*batch.probes))) == NULL)
+        return ims_fail_memory(BATCH_QUERIES * sizeof(*batch.probes));
+    for (; batch.first < search->query_count && status == IMGSIM_OK; batch.first += batch.count) {
+        const size_t left = search->query_count - batch.first;
+
+        batch.count = left < BATCH_QUERIES ? left : BATCH_QUERIES;
+        status = search_batch(&batch);
+    }
+    ims_free(batch.probes);
     return status;
 }
 
