@@ -354,7 +354,7 @@ drop_sets(struct ims_repair *repair, imgsim_catalog *catalog, const struct ims_d
 
 imgsim_status ims_repair_catalog(struct ims_repair *repair, imgsim_catalog *catalog)
 {
-    static const char *const folders[] = {"", "features", "indexes", "thumbs"};
+    static const char *const folders[] = {"", "features", "indexes", "maps"};
     struct ims_catalog_writer *writer = NULL;
     struct ims_doomed doomed = {{NULL}};
     imgsim_status status = IMGSIM_OK;

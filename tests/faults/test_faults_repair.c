@@ -242,10 +242,13 @@ static void leftovers_are_removed(void)
     bed_write_file(inner("indexes/a.l2.ims.tmp-abcdef"), "x", 1);
     CHECK(utimensat(AT_FDCWD, inner("indexes/a.l2.ims.tmp-abcdef"), old, 0) == 0);
     bed_write_file(inner("indexes/b.l2.ims.tmp-abcdef"), "being written", 13);
+    CHECK(mkdir(inner("maps"), 0777) == 0);
+    bed_write_file(inner("maps/a.umap-2.ims.tmp-abcdef"), "x", 1);
+    CHECK(utimensat(AT_FDCWD, inner("maps/a.umap-2.ims.tmp-abcdef"), old, 0) == 0);
     bed_write_file(inner("features/notes.txt"), "mine", 4);
     CHECK(is_sound());
     CHECK_OK(try_repair());
-    CHECK_EQUAL(report.leftovers, 3);
+    CHECK_EQUAL(report.leftovers, 4);
     CHECK(access(inner("indexes/b.l2.ims.tmp-abcdef"), F_OK) == 0);
     CHECK(access(inner("features/notes.txt"), F_OK) == 0);
     check_whole();
