@@ -453,7 +453,7 @@ int cmd_map(struct cli *cli, int argc, char **argv)
         status = cli_usage(cli, "map takes no '%s'", cli->operands[0]);
     if (status == CLI_GO_ON && settings.out == NULL && settings.tensorboard == NULL &&
         settings.png == NULL && settings.svg == NULL && !settings.quality)
-        status = cli_usage(cli, "nothing to write: --out FILE.html or --tensorboard DIR");
+        status = cli_usage(cli, "nothing to do: --out, --png, --svg, --tensorboard or --quality");
     if (status == CLI_GO_ON && settings.folder != NULL &&
         (settings.out == NULL || is_table(settings.out)))
         status = cli_usage(cli, "--folder needs --out: tiles belong to a page");
