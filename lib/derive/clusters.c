@@ -97,7 +97,9 @@ static imgsim_status open_rows(struct clustering *c)
         return status;
     if (imgsim_features_get_row_type(c->features) != IMGSIM_ROW_FLOAT32)
         return ims_fail(
-            IMGSIM_ERROR_INVALID_ARGUMENT, "feature \"%s\" has no float rows to cluster", feature);
+            IMGSIM_ERROR_INVALID_ARGUMENT,
+            "feature \"%s\" has no float rows to cluster; an embedding has (scan with a model)",
+            feature);
     return load_rows(c);
 }
 

@@ -302,7 +302,9 @@ static imgsim_status prepare(struct predicting *p)
         return status;
     if (imgsim_features_get_row_type(p->features) != IMGSIM_ROW_FLOAT32)
         return ims_fail(
-            IMGSIM_ERROR_INVALID_ARGUMENT, "feature \"%s\" has no float rows to compare", feature);
+            IMGSIM_ERROR_INVALID_ARGUMENT,
+            "feature \"%s\" has no float rows to compare; an embedding has (scan with a model)",
+            feature);
     p->metric = imgsim_features_get_metric(p->features);
     p->report.label_count = p->classes.count;
     p->votes = ims_calloc(p->classes.count, sizeof(double));
