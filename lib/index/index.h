@@ -8,6 +8,8 @@
 #include "core/status.h"
 #include "core/topk.h"
 
+#include <stdbool.h>
+
 /*
  * An exact index over rows that stay the caller's (a mapped matrix): row i has id i. Only ids whose bit is set in `present`
  * (bit_count bits) are in. Rows: float or bits by the metric; they must outlive the index.
@@ -110,5 +112,43 @@ void ims_bounds_keys(
     const uint32_t *slots,
     size_t count,
     double *out_keys);
+
+/* ---- bounds of keys for any metric, for fusion ---- */
+
+struct ims_pool;
+
+/*
+ * One query (one row as ims_index_values() takes it) of an exact index, prepared for bounds of keys: the metric's distance, but
+ * 1 - cosine for angular. Not for the host's metrics. The index must not change meanwhile; the functions below may be called
+ * from several threads.
+ */
+struct ims_key_bounds;
+/* Ids of one call at most. */
+#define IMS_KEY_BOUNDS_MAX 1024
+
+/* Makes what bounds need from all rows on the threads of `pool`; the planes of mapped histograms from the fourth search on. */
+imgsim_status ims_key_bounds_new(
+    const imgsim_index *index,
+    const void *query,
+    struct ims_pool *pool,
+    struct ims_key_bounds **out_bounds);
+void ims_key_bounds_free(struct ims_key_bounds *bounds);
+/* Whether estimates are the keys themselves, and cost next to nothing: bits. */
+bool ims_key_bounds_are_keys(const struct ims_key_bounds *bounds);
+/* Whether there are coarse bounds: histograms with planes of merged bins. */
+bool ims_key_bounds_has_coarse(const struct ims_key_bounds *bounds);
+/* Coarse lower bounds of the keys of some ids that are in the index, best in ascending order; -infinity: nothing is known. */
+void ims_key_bounds_coarse(
+    const struct ims_key_bounds *bounds,
+    const int64_t *ids,
+    size_t count,
+    double *out_lower);
+/* Bounds on both sides from float arithmetic on the rows, up to IMS_KEY_BOUNDS_MAX ids that are in the index. */
+imgsim_status ims_key_bounds_estimate(
+    const struct ims_key_bounds *bounds,
+    const int64_t *ids,
+    size_t count,
+    double *out_lower,
+    double *out_upper);
 
 #endif

@@ -319,6 +319,24 @@ imgsim_status ims_search_row(
     int64_t *out_ids,
     float *out_distances);
 
+/* ---- bounded.c ---- */
+
+/* Whether bounds can rule images out: similarities of several channels summed, none by the host's metric, images by their mean. */
+bool ims_bounded_serves(
+    const imgsim_query *query,
+    const struct ims_channel_rows *rows,
+    uint64_t eligible_count);
+/*
+ * Images of the set that may be among the k best by the sum of similarities, none of those that are is missing; docs/searching.md,
+ * "Bounds".
+ */
+imgsim_status ims_bounded_candidates(
+    imgsim_query *query,
+    const struct ims_channel_rows *rows,
+    const struct ims_bitset *eligible,
+    uint64_t eligible_count,
+    struct ims_bitset *out_set);
+
 /* ---- result.c ---- */
 
 struct ims_result_hit {

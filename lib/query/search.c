@@ -183,12 +183,28 @@ done:
     return status;
 }
 
+/* What the channels' bounds leave over is ranked in double precision. */
+static imgsim_status rank_bounded(struct search *search)
+{
+    imgsim_status status;
+    struct ims_bitset left = {0};
+
+    if ((status = ims_bounded_candidates(
+             search->query, search->rows, &search->eligible, search->eligible_count, &left)) ==
+        IMGSIM_OK)
+        status = rank_set(search, &left, ims_bitset_popcount(&left) > search->eligible_count / 2);
+    ims_bitset_clear(&left);
+    return status;
+}
+
 static imgsim_status search_exact(struct search *search)
 {
     imgsim_status status;
     const imgsim_index *index;
 
     search->exact = true;
+    if (ims_bounded_serves(search->query, search->rows, search->eligible_count))
+        return rank_bounded(search);
     if (search->eligible_count == 0 || !one_row_decides(search))
         return rank_set(search, &search->eligible, true);
     if ((status = ims_space_exact(&search->query->channels[0].space, &index)) != IMGSIM_OK)

@@ -17,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef BED_IMAGES
 #define BED_IMAGES 260
+#endif
 #define BED_FLOATS 12
 #define BED_BINS 48
 #define BED_HASH_BYTES 8
