@@ -356,6 +356,19 @@ static json_t *report_json(const struct map_settings *settings, const imgsim_map
     return root;
 }
 
+/* Where what was written is, for people. */
+static void say_where(const struct cli *cli, const struct map_settings *settings)
+{
+    if (settings->out != NULL)
+        cli_note(cli, "%s: %s", is_table(settings->out) ? "table" : "page", settings->out);
+    if (settings->png != NULL)
+        cli_note(cli, "picture: %s", settings->png);
+    if (settings->svg != NULL)
+        cli_note(cli, "picture: %s", settings->svg);
+    if (settings->tensorboard != NULL)
+        cli_note(cli, "for TensorBoard: %s", settings->tensorboard);
+}
+
 static int report(
     struct cli *cli,
     const struct map_settings *settings,
@@ -376,7 +389,8 @@ static int report(
         json_decref(root);
         return cli_failed(status, CLI_ABOUT_CATALOG);
     }
-    return cli->json ? cli_print_json(root) : CLI_DONE;
+    say_where(cli, settings);
+    return cli->json ? cli_print_json(root) : cli_finish_output(CLI_DONE);
 }
 
 static bool wants_page(const struct map_settings *settings)
