@@ -126,7 +126,7 @@ struct ims_key_bounds;
 /* Ids of one call at most. */
 #define IMS_KEY_BOUNDS_MAX 1024
 
-/* Makes what bounds need from all rows on the threads of `pool`; the planes of mapped histograms from the fourth search on. */
+/* Makes what bounds need from all rows on the threads of `pool`; planes of histograms from the fourth search on, of floats from the eighth. */
 imgsim_status ims_key_bounds_new(
     const imgsim_index *index,
     const void *query,
@@ -135,7 +135,7 @@ imgsim_status ims_key_bounds_new(
 void ims_key_bounds_free(struct ims_key_bounds *bounds);
 /* Whether estimates are the keys themselves, and cost next to nothing: bits. */
 bool ims_key_bounds_are_keys(const struct ims_key_bounds *bounds);
-/* Whether there are coarse bounds: histograms with planes of merged bins. */
+/* Whether there are coarse bounds: rows with planes. */
 bool ims_key_bounds_has_coarse(const struct ims_key_bounds *bounds);
 /* Coarse lower bounds of the keys of some ids that are in the index, best in ascending order; -infinity: nothing is known. */
 void ims_key_bounds_coarse(

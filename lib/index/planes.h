@@ -154,4 +154,13 @@ imgsim_status ims_planes_ready(const struct ims_search *search, bool *out_ready)
 /* Answer the queries by planes, which are ready. */
 imgsim_status ims_planes_search(const struct ims_search *search);
 
+/* ---- planes_bounds.c ---- */
+
+/* As ims_bounds_new(), for rows that may be mapped; the sums of all rows are known. */
+imgsim_status ims_bounds_by_planes(
+    const imgsim_index *index,
+    const float *query,
+    struct ims_pool *pool,
+    struct ims_bounds **out_bounds);
+
 #endif

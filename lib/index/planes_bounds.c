@@ -47,7 +47,6 @@ static imgsim_status prepare(struct ims_bounds *bounds, const float *query)
 imgsim_status
 ims_bounds_new(const imgsim_index *index, const float *query, struct ims_bounds **out_bounds)
 {
-    struct ims_bounds *bounds;
     struct ims_pool *pool;
     imgsim_status status;
 
@@ -55,8 +54,22 @@ ims_bounds_new(const imgsim_index *index, const float *query, struct ims_bounds 
     if (!ims_index_wants_planes(index))
         return IMGSIM_OK;
     if ((status = ims_index_check_floats(index, "query", query, 1, NULL)) != IMGSIM_OK ||
-        (status = ims_index_pool(index, &pool)) != IMGSIM_OK ||
-        (status = ims_planes_prepare(index, pool)) != IMGSIM_OK)
+        (status = ims_index_pool(index, &pool)) != IMGSIM_OK)
+        return status;
+    return ims_bounds_by_planes(index, query, pool, out_bounds);
+}
+
+imgsim_status ims_bounds_by_planes(
+    const imgsim_index *index,
+    const float *query,
+    struct ims_pool *pool,
+    struct ims_bounds **out_bounds)
+{
+    struct ims_bounds *bounds;
+    imgsim_status status;
+
+    *out_bounds = NULL;
+    if ((status = ims_planes_prepare(index, pool)) != IMGSIM_OK)
         return status;
     if (index->planes == NULL)
         return IMGSIM_OK;

@@ -157,7 +157,7 @@ static void check_same(const imgsim_result *few, const imgsim_result *all, size_
     }
 }
 
-/* Search several times: from the fourth on, planes of histograms are there. */
+/* Search several times: from the fourth on, planes of histograms are there, from the eighth on those of floats. */
 static void compare(const struct question *question)
 {
     imgsim_query *everything = ask(question, ALL_K, 1);
@@ -171,7 +171,7 @@ static void compare(const struct question *question)
         const uint32_t k = threads == 1 ? 10 : 1 + (uint32_t)question->plain.ids[0] % 12;
         imgsim_query *query = ask(question, k, threads);
 
-        for (int turn = 0; turn < 5; turn++) {
+        for (int turn = 0; turn < 10; turn++) {
             imgsim_result *result;
 
             CHECK_OK(imgsim_query_search(query, &result));
@@ -253,7 +253,7 @@ static void bounds_rule_images_out(void)
     for (size_t c = 0; c < 3; c++)
         CHECK_OK(ims_rows_collect(query, &query->channels[c].space, &rows[c]));
     CHECK(ims_bounded_serves(query, rows, count));
-    for (int turn = 0; turn < 5; turn++) {
+    for (int turn = 0; turn < 10; turn++) {
         CHECK_OK(ims_bounded_candidates(query, rows, &eligible, count, &left));
         CHECK(ims_bitset_popcount(&left) >= 10 && ims_bitset_popcount(&left) < 40);
         ims_bitset_clear(&left);
