@@ -17,11 +17,15 @@ typedef struct imgsim_index imgsim_index;
 
 /** Kinds of index. Others are refused with IMGSIM_ERROR_UNSUPPORTED. Since 0.1. */
 enum {
-    /** Exact below 50,000 rows or where HNSW does not serve the metric, else HNSW; decided at the first search or save. */
+    /**
+     * Exact or HNSW by the number of rows, decided at the first search or save: HNSW from 500,000 rows on, from 50,000 where exact
+     * search has no planes (rows of fewer than 16 values), never where it does not serve the metric.
+     */
     IMGSIM_INDEX_AUTO = 0,
     /**
      * The answer is the true one, ties by id, whatever the batch, threads and processor. From 1,024 rows on planes (small copies
-     * of the rows, made at the first search or save) rule out most rows by bounds; docs/exact-search.md.
+     * of the rows) rule out most of them by bounds; docs/exact-search.md. They are made when the index is saved, or once so many
+     * queries came that they are worth it, and are saved with it.
      */
     IMGSIM_INDEX_EXACT = 1,
     /** Hierarchical navigable small world graph; cosine, inner product, L2, angular, Mahalanobis. */
@@ -66,7 +70,7 @@ typedef struct imgsim_index_options {
     int32_t reserved;
     /**
      * Exact: bytes the index may take beside its rows for the planes that make searches fast (docs/exact-search.md). 0 (default):
-     * what they need, at most a third of the rows; a smaller budget gets fewer planes, 1 none. Not saved. Since 0.1.
+     * what they need, at most a third of the rows. Any other number: at most that, made at the first search; 1: none. Not saved.
      */
     uint64_t max_bytes;
 } imgsim_index_options;

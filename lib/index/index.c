@@ -396,8 +396,11 @@ imgsim_status ims_index_settle(const imgsim_index *index)
         return status;
     pthread_mutex_lock(&changed->mutex);
     if (atomic_load(&changed->kind) == IMGSIM_INDEX_AUTO) {
+        const bool planes = ims_metric_has_planes(index->metric) &&
+                            index->dimension >= IMS_PLANES_DIMENSION && index->max_bytes != 1;
         const bool graph =
-            ims_metric_has_graph(index->metric) && index->rows.live_count >= IMS_AUTO_HNSW_ROWS;
+            ims_metric_has_graph(index->metric) &&
+            index->rows.live_count >= (planes ? IMS_AUTO_PLANES_ROWS : IMS_AUTO_HNSW_ROWS);
 
         if (graph)
             status = ims_index_build_graph(changed, pool);

@@ -2,6 +2,7 @@
 /* Saving an index as sections of an .ims file, and opening one by mapping it. */
 #include "index/coarse.h"
 #include "index/hnsw.h"
+#include "index/planes.h"
 
 #include "core/bitset.h"
 #include "core/memory.h"
@@ -153,6 +154,8 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     struct index_header header;
     struct sparse_header sparse;
     struct planes_header planes;
+    struct ims_planes_header axes;
+    struct ims_pool *pool;
     size_t count = 2;
     bool has_planes;
 
@@ -164,7 +167,9 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     if (index->rows.present != NULL)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "the rows of this index belong to a feature");
     if ((status = ims_index_settle(index)) != IMGSIM_OK ||
-        (status = make_planes(index, &has_planes)) != IMGSIM_OK)
+        (status = make_planes(index, &has_planes)) != IMGSIM_OK ||
+        (status = ims_index_pool(index, &pool)) != IMGSIM_OK ||
+        (ims_index_wants_planes(index) && (status = ims_planes_prepare(index, pool)) != IMGSIM_OK))
         return status;
 
     header = (struct index_header){
@@ -193,6 +198,8 @@ imgsim_status imgsim_index_save(const imgsim_index *index, const char *path)
     count += row_sections(index, &sparse, sections + count);
     if (has_planes)
         count += plane_sections(index->coarse, &planes, sections + count);
+    if (index->planes != NULL && ims_index_wants_planes(index))
+        count += ims_planes_sections(index->planes, &axes, sections + count);
     if (index->graph != NULL)
         count += ims_graph_sections(index->graph, &graph_header, sections + count);
     for (size_t i = 0; i < count; i++)
@@ -505,9 +512,15 @@ static imgsim_status read_index(struct ims_reader *reader, imgsim_index **out_in
 
     if ((status = read_rows(index, &header)) != IMGSIM_OK ||
         (status = read_factor(index)) != IMGSIM_OK || (status = read_note(index)) != IMGSIM_OK ||
-        (header.has_graph != 0 && (status = ims_graph_open(index, &index->graph)) != IMGSIM_OK)) {
+        (header.has_graph != 0 && (status = ims_graph_open(index, &index->graph)) != IMGSIM_OK) ||
+        (has_section(index, "axhead") &&
+         (status = ims_planes_open(index, &index->planes)) != IMGSIM_OK)) {
         imgsim_index_free(index);
         return status;
+    }
+    if (index->planes != NULL) { /* rows that are added later get them at once */
+        atomic_store(&index->planes_known, true);
+        atomic_store(&index->scanned, UINT64_MAX / 2);
     }
     *out_index = index;
     return IMGSIM_OK;

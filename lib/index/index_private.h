@@ -16,8 +16,9 @@ struct ims_collector;
 struct ims_graph;
 struct ims_planes;
 
-/* Rows at which IMGSIM_INDEX_AUTO becomes HNSW. */
+/* Rows at which IMGSIM_INDEX_AUTO becomes HNSW: without planes, and with. docs/choosing-an-index.md has the measurements. */
 #define IMS_AUTO_HNSW_ROWS 50000
+#define IMS_AUTO_PLANES_ROWS 500000
 #define IMS_NOTE_MAX 4095
 #define IMS_WIDTH_MAX 100000
 #define IMS_THREADS_MAX 1024
@@ -51,8 +52,9 @@ struct imgsim_index {
     pthread_mutex_t mutex; /* guards what a search makes when it is first needed */
     struct ims_pool *pool;
     atomic_bool sums_known;
-    struct ims_planes *planes; /* NULL while there are none */
-    atomic_bool planes_known;  /* they are as the rows are */
+    struct ims_planes *planes;    /* NULL while there are none */
+    atomic_bool planes_known;     /* they are as the rows are */
+    atomic_uint_fast64_t scanned; /* rows compared without planes, of all queries */
     size_t planes_tried; /* rows there were when planes were last made, or found to be of no use */
 };
 

@@ -15,6 +15,8 @@
 #define IMS_PLANES_MAX 4
 /* Fewer rows have no planes. */
 #define IMS_PLANES_ROWS 1024
+/* Shorter rows have none: they cost as much as their bounds. */
+#define IMS_PLANES_DIMENSION 16
 /* Bytes after the codes of a row in the second plane and later: base and tail. */
 #define IMS_PLANE_SIDE 8
 
@@ -143,11 +145,41 @@ void ims_plane_pass(
     struct ims_plane_list *list,
     size_t from);
 
+/* ---- planes_file.c ---- */
+
+/* Section "axhead". */
+struct ims_planes_header {
+    uint32_t rotated;
+    uint32_t count;
+    uint32_t axes[IMS_PLANES_MAX];
+    double residual[IMS_PLANES_MAX];
+    double delta;
+    double eta;
+    double typical;
+    double reach;
+    double code_norm;
+    double base_size;
+    double tail_size;
+    uint64_t fitted;
+    uint64_t slot_count;
+};
+
+/* Describe the planes in sections, the first of which is `header`; returns their number, at most 8. */
+size_t ims_planes_sections(
+    const struct ims_planes *planes,
+    struct ims_planes_header *header,
+    struct ims_section_data *sections);
+/* Attach to mapped planes after checking their structure. */
+imgsim_status ims_planes_open(const imgsim_index *index, struct ims_planes **out_planes);
+
 /* ---- planes_search.c ---- */
 
 /* Whether an index of this kind and metric should have planes. */
 bool ims_index_wants_planes(const imgsim_index *index);
-/* Make the planes of an index that wants them, or extend them over rows added since. */
+/*
+ * Make the planes of an index that wants them, or extend them over rows added since. Rows that are mapped have the planes they were
+ * saved with, or none.
+ */
 imgsim_status ims_planes_prepare(const imgsim_index *index, struct ims_pool *pool);
 /* Whether planes serve this search; makes them first where they should be there. */
 imgsim_status ims_planes_ready(const struct ims_search *search, bool *out_ready);

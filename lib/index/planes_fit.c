@@ -35,7 +35,6 @@
 #define STEP_ROOM 1.5
 #define CODE_MAX 127
 /* Rows far from this size come near the limits of floats. */
-#define DIMENSION_MIN 16 /* fewer values cost as much as their bounds */
 #define TYPICAL_MIN 1e-9
 #define TYPICAL_MAX 1e9
 
@@ -431,7 +430,7 @@ ims_planes_fit(const imgsim_index *index, struct ims_pool *pool, struct ims_plan
     *out_planes = NULL;
     if (fit.planes == NULL)
         return ims_fail_memory(sizeof(*fit.planes));
-    if (index->dimension < DIMENSION_MIN) {
+    if (index->dimension < IMS_PLANES_DIMENSION) {
         ims_planes_free(fit.planes);
         return IMGSIM_OK;
     }

@@ -33,6 +33,9 @@
 #define SCORE_ROUND 64
 /* Filters that let less than one in so many rows pass are served by picking rows. */
 #define FILTER_SHARE 32
+/* Queries whose comparisons cost what planes cost, and rows these are chosen from (planes_fit.c). */
+#define WORTH 40
+#define SAMPLE_ROWS 16384
 /* More rows asked for than one in so many: no bound will help. */
 #define K_SHARE 64
 
@@ -558,7 +561,7 @@ static imgsim_status bring_up_to_date(imgsim_index *index, struct ims_pool *pool
     struct ims_meter meter = {0};
     imgsim_status status = IMGSIM_OK;
 
-    if (index->planes != NULL &&
+    if (index->planes != NULL && rows->owned &&
         (rows->live_count / 4 >= index->planes->fitted ||
          (index->max_bytes > 0 &&
           ims_planes_row_size(index->planes) * rows->slot_count > index->max_bytes))) {
@@ -568,7 +571,7 @@ static imgsim_status bring_up_to_date(imgsim_index *index, struct ims_pool *pool
     }
     ims_meter_start(&meter, index->progress, index->progress_data);
     ims_meter_phase(&meter, "planes", rows->live_count);
-    if (index->planes == NULL && rows->live_count >= IMS_PLANES_ROWS &&
+    if (index->planes == NULL && rows->owned && rows->live_count >= IMS_PLANES_ROWS &&
         rows->live_count / 4 >= index->planes_tried) {
         index->planes_tried = rows->live_count;
         status = ims_planes_fit(index, pool, &index->planes);
@@ -623,6 +626,22 @@ bool ims_index_wants_planes(const imgsim_index *index)
            atomic_load(&((imgsim_index *)index)->kind) == IMGSIM_INDEX_EXACT;
 }
 
+/*
+ * Making planes costs about as much as WORTH comparisons with every row, and with every row of the sample. Until that much was
+ * compared without them, nobody knows whether more queries will come: whoever asks once does not pay for them, and whoever goes
+ * on asking pays at most twice. A budget says that they are wanted.
+ */
+static bool planes_are_worth_it(const struct ims_search *search)
+{
+    imgsim_index *changed = (imgsim_index *)search->index; /* a counter */
+    const uint64_t rows = search->index->rows.live_count;
+    const uint64_t sample = rows < SAMPLE_ROWS ? rows : SAMPLE_ROWS;
+    const uint64_t more = rows * search->query_count;
+
+    return atomic_load(&changed->planes_known) || search->index->max_bytes > 0 ||
+           atomic_fetch_add(&changed->scanned, more) + more >= WORTH * (rows + 2 * sample);
+}
+
 imgsim_status ims_planes_ready(const struct ims_search *search, bool *out_ready)
 {
     const imgsim_index *index = search->index;
@@ -630,7 +649,7 @@ imgsim_status ims_planes_ready(const struct ims_search *search, bool *out_ready)
 
     *out_ready = false;
     if (!ims_index_wants_planes(index) || search->k > index->rows.live_count / K_SHARE ||
-        !filter_is_wide(search))
+        !filter_is_wide(search) || !planes_are_worth_it(search))
         return IMGSIM_OK;
     if ((status = ims_planes_prepare(index, search->pool)) != IMGSIM_OK)
         return status;

@@ -384,6 +384,7 @@ static void run_set(const char *path)
     options.dimension = set.dimension;
     options.threads = 2;
     options.mahalanobis = set.metric == IMGSIM_METRIC_MAHALANOBIS ? set.factor : NULL;
+    options.max_bytes = ims_rng_below(&rng, 6) == 0 ? 0 : UINT64_MAX; /* at once */
     if (ims_rng_below(&rng, 4) == 0)
         options.max_bytes = set.row_count * (80 + ims_rng_below(&rng, 300));
     CHECK_OK(imgsim_index_new(&options, &index));
