@@ -274,6 +274,7 @@ static void bounds_rule_images_out(void)
 
 int main(void)
 {
+    CHECK_OK(imgsim_set_blas_threads(1));
     bed_open_empty(&bed);
     make_rows();
     bed_write(&bed);
