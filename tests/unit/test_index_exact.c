@@ -3,17 +3,14 @@
  * Exact search gives the true k nearest, ties by id: for every metric, batch, number of threads and instruction set, on rows
  * that float arithmetic alone gets wrong.
  */
-#include "check.h"
 #include "core/rng.h"
 #include "core/topk.h"
+#include "each_set.h"
 #include "index/index.h"
 #include "simd/kernels.h"
 #include "simd/metric.h"
 
 #include <imgsim/index.h>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ROWS 1400
 #define QUERIES 24
@@ -558,24 +555,7 @@ static void all_checks(void)
     bad_arguments_are_refused();
 }
 
-/* The choice of instructions is made once per process: one child for each set. */
 int main(void)
 {
-    static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
-
-    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
-        const pid_t child = fork();
-        int status = 0;
-
-        CHECK(child >= 0);
-        if (child == 0) {
-            setenv("IMGSIM_SIMD", sets[i], 1);
-            if (strcmp(ims_kernels()->name, sets[i]) == 0)
-                all_checks();
-            exit(0);
-        }
-        CHECK_EQUAL(waitpid(child, &status, 0), child);
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    }
-    return 0;
+    return with_each_set(all_checks);
 }

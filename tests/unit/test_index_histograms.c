@@ -3,17 +3,14 @@
  * Histograms searched by planes of merged bins: the bounds hold for rows made to break them, and the answers are those of
  * comparing with every row, for every metric, filter, number of threads and instruction set, from memory and from files.
  */
-#include "check.h"
 #include "core/rng.h"
 #include "core/topk.h"
+#include "each_set.h"
 #include "index/coarse.h"
 #include "simd/kernels.h"
 #include "simd/metric.h"
 
 #include <imgsim/index.h>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ROWS 2600
 #define QUERIES 10
@@ -363,24 +360,7 @@ static void all_checks(void)
     free(dense);
 }
 
-/* The choice of instructions is made once per process: one child for each set. */
 int main(void)
 {
-    static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
-
-    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
-        const pid_t child = fork();
-        int status = 0;
-
-        CHECK(child >= 0);
-        if (child == 0) {
-            setenv("IMGSIM_SIMD", sets[i], 1);
-            if (strcmp(ims_kernels()->name, sets[i]) == 0)
-                all_checks();
-            exit(0);
-        }
-        CHECK_EQUAL(waitpid(child, &status, 0), child);
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    }
-    return 0;
+    return with_each_set(all_checks);
 }
