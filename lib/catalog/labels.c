@@ -3,6 +3,7 @@
 #include "catalog/catalog_internal.h"
 
 #include "core/memory.h"
+#include "core/text.h"
 
 #include <string.h>
 
@@ -11,30 +12,6 @@
 #define INSERT_LABEL "INSERT OR IGNORE INTO labels(uuid, label) VALUES(?1, ?2)"
 
 /* ---- what a label may be ---- */
-
-/* Read one UTF-8 character; 0 if the bytes are none (overlong forms and surrogates included). */
-static uint32_t next_character(const uint8_t **text)
-{
-    static const uint32_t smallest[4] = {0, 0x80, 0x800, 0x10000};
-    const uint8_t *at = *text;
-    uint32_t value = *at++;
-    int more = value < 0x80 ? 0 : value >= 0xf0 ? 3 : value >= 0xe0 ? 2 : 1;
-
-    if (value >= 0x80) {
-        if (value < 0xc2 || value > 0xf4)
-            return 0;
-        value &= 0x3fu >> more;
-        for (int i = 0; i < more; i++, at++) {
-            if ((*at & 0xc0) != 0x80)
-                return 0;
-            value = value << 6 | (*at & 0x3fu);
-        }
-        if (value < smallest[more] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-            return 0;
-    }
-    *text = at;
-    return value;
-}
 
 static imgsim_status check_label(const char *label)
 {
@@ -46,12 +23,13 @@ static imgsim_status check_label(const char *label)
             IMGSIM_ERROR_INVALID_ARGUMENT, "label has %zu bytes, expected 1 to %d", length,
             LABEL_SIZE_MAX);
     while (*text != '\0') {
-        uint32_t character = next_character(&text);
+        const size_t size = ims_utf8_size(text);
 
-        if (character < 0x20 || (character >= 0x7f && character < 0xa0))
+        if (size == 0 || ims_utf8_is_control(text, size))
             return ims_fail(
                 IMGSIM_ERROR_INVALID_ARGUMENT,
                 "label \"%s\" is not UTF-8 without control characters", label);
+        text += size;
     }
     return IMGSIM_OK;
 }

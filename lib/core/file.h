@@ -121,6 +121,9 @@ imgsim_status ims_reader_section(
     const char *name,
     const void **out_data,
     size_t *out_size);
+/* Copy a section out that must have this size; CORRUPT if it is missing or has another. */
+imgsim_status
+ims_reader_copy(const struct ims_reader *reader, const char *name, void *out, size_t size);
 void ims_reader_close(struct ims_reader *reader);
 
 #endif

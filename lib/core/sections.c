@@ -273,6 +273,24 @@ imgsim_status ims_reader_section(
     return ims_fail(IMGSIM_ERROR_CORRUPT, "%s has no section %s", reader->path, name);
 }
 
+imgsim_status
+ims_reader_copy(const struct ims_reader *reader, const char *name, void *out, size_t size)
+{
+    const void *data;
+    imgsim_status status;
+    size_t found;
+
+    if ((status = ims_reader_section(reader, name, &data, &found)) != IMGSIM_OK)
+        return status;
+    if (found != size)
+        return ims_fail(
+            IMGSIM_ERROR_CORRUPT, "%s: section %s has %zu bytes, expected %zu", reader->path, name,
+            found, size);
+    if (size > 0)
+        memcpy(out, data, size);
+    return IMGSIM_OK;
+}
+
 void ims_reader_close(struct ims_reader *reader)
 {
     ims_map_close(&reader->map);

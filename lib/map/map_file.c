@@ -61,29 +61,11 @@ imgsim_status imgsim_map_save(const imgsim_map *map, const char *path)
 
 /* ---- reading ---- */
 
-static imgsim_status
-copy_section(const struct ims_reader *reader, const char *name, void *out, size_t size)
-{
-    const void *data;
-    imgsim_status status;
-    size_t found;
-
-    if ((status = ims_reader_section(reader, name, &data, &found)) != IMGSIM_OK)
-        return status;
-    if (found != size)
-        return ims_fail(
-            IMGSIM_ERROR_CORRUPT, "%s: section %s has %zu bytes, expected %zu", reader->path, name,
-            found, size);
-    if (size > 0)
-        memcpy(out, data, size);
-    return IMGSIM_OK;
-}
-
 /* Values that no file of ours has; also keeps sizes from overflowing. */
 static imgsim_status
 read_settings(const struct ims_reader *reader, bool graph, struct file_settings *out)
 {
-    imgsim_status status = copy_section(reader, "settings", out, sizeof(*out));
+    imgsim_status status = ims_reader_copy(reader, "settings", out, sizeof(*out));
 
     if (status != IMGSIM_OK)
         return status;
@@ -114,9 +96,9 @@ static imgsim_status read_graph(
     *out_distances = ims_alloc_array(edges, sizeof(float));
     if (*out_neighbours == NULL || *out_distances == NULL)
         return ims_fail_memory(edges * sizeof(float));
-    if ((status = copy_section(reader, "near", *out_neighbours, edges * sizeof(uint32_t))) !=
+    if ((status = ims_reader_copy(reader, "near", *out_neighbours, edges * sizeof(uint32_t))) !=
             IMGSIM_OK ||
-        (status = copy_section(reader, "distance", *out_distances, edges * sizeof(float))) !=
+        (status = ims_reader_copy(reader, "distance", *out_distances, edges * sizeof(float))) !=
             IMGSIM_OK)
         return status;
     for (size_t e = 0; e < edges; e++)
@@ -139,8 +121,8 @@ read_map(const struct ims_reader *reader, const struct file_settings *settings, 
     memcpy(map->feature, settings->feature, sizeof(map->feature));
     memcpy(map->origin, settings->origin, sizeof(map->origin));
     memcpy(map->recipe, settings->recipe, sizeof(map->recipe));
-    if ((status = copy_section(reader, "ids", map->ids, n * sizeof(int64_t))) != IMGSIM_OK ||
-        (status = copy_section(reader, "places", map->positions, values * sizeof(float))) !=
+    if ((status = ims_reader_copy(reader, "ids", map->ids, n * sizeof(int64_t))) != IMGSIM_OK ||
+        (status = ims_reader_copy(reader, "places", map->positions, values * sizeof(float))) !=
             IMGSIM_OK)
         return status;
     for (size_t i = 0; i < values; i++)

@@ -3,6 +3,7 @@
 #include "page/pack.h"
 
 #include "core/memory.h"
+#include "core/text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -104,22 +105,6 @@ int ims_planes_needed(const uint32_t *values, size_t count)
 
 /* ---- text inside a script element ---- */
 
-/* Bytes of the valid UTF-8 sequence here, 0 if there is none (table 3-7 of the Unicode Standard). */
-static size_t sequence_size(const unsigned char *bytes)
-{
-    unsigned char lead = bytes[0];
-    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-
-    if (lead > 0xF4 || (size > 1 && (bytes[1] < low || bytes[1] > high)))
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if (bytes[i] < 0x80 || bytes[i] > 0xBF)
-            return 0;
-    return size;
-}
-
 /* U+2028 to U+202E and U+2066 to U+2069: line separators and direction. */
 static bool is_invisible(const unsigned char *bytes, size_t size)
 {
@@ -135,7 +120,7 @@ void ims_bytes_json(struct ims_bytes *bytes, const char *text)
 
     ims_bytes_add(bytes, "\"", 1);
     while (*p != '\0') {
-        size_t size = sequence_size(p);
+        size_t size = ims_utf8_size(p);
         unsigned code = *p;
 
         if (size == 0) {
@@ -200,48 +185,31 @@ imgsim_status ims_bytes_deflate(struct ims_bytes *out, const void *data, size_t 
     return ims_bytes_status(out);
 }
 
-/* Text of three bytes, or of one or two that are left. */
-static void encode_group(const uint8_t *data, size_t left, char out[4])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t group = (uint32_t)data[0] << 16 | (left > 1 ? (uint32_t)data[1] << 8 : 0) |
-                     (left > 2 ? data[2] : 0);
-
-    out[0] = digits[group >> 18];
-    out[1] = digits[group >> 12 & 63];
-    out[2] = left > 1 ? digits[group >> 6 & 63] : '=';
-    out[3] = left > 2 ? digits[group & 63] : '=';
-}
-
 /* Bytes of one call, a multiple of three. */
 #define BASE64_BLOCK 6144
 
 void ims_bytes_base64(struct ims_bytes *bytes, const uint8_t *data, size_t size)
 {
-    char block[BASE64_BLOCK / 3 * 4];
+    char block[IMS_BASE64_SIZE(BASE64_BLOCK)];
 
     for (size_t start = 0; start < size; start += BASE64_BLOCK) {
-        size_t end = size - start < BASE64_BLOCK ? size : start + BASE64_BLOCK;
-        size_t used = 0;
+        size_t part = size - start < BASE64_BLOCK ? size - start : BASE64_BLOCK;
 
-        for (size_t i = start; i < end; i += 3, used += 4)
-            encode_group(data + i, end - i, block + used);
-        ims_bytes_add(bytes, block, used);
+        ims_base64(data + start, part, block);
+        ims_bytes_add(bytes, block, IMS_BASE64_SIZE(part));
     }
 }
 
 imgsim_status ims_write_base64(struct ims_writer *writer, const uint8_t *data, size_t size)
 {
     imgsim_status status = IMGSIM_OK;
-    char block[BASE64_BLOCK / 3 * 4];
+    char block[IMS_BASE64_SIZE(BASE64_BLOCK)];
 
     for (size_t start = 0; start < size && status == IMGSIM_OK; start += BASE64_BLOCK) {
-        size_t end = size - start < BASE64_BLOCK ? size : start + BASE64_BLOCK;
-        size_t used = 0;
+        size_t part = size - start < BASE64_BLOCK ? size - start : BASE64_BLOCK;
 
-        for (size_t i = start; i < end; i += 3, used += 4)
-            encode_group(data + i, end - i, block + used);
-        status = ims_writer_write(writer, block, used);
+        ims_base64(data + start, part, block);
+        status = ims_writer_write(writer, block, IMS_BASE64_SIZE(part));
     }
     return status;
 }

@@ -55,23 +55,6 @@ imgsim_status imgsim_projector_save(const imgsim_projector *projector, const cha
 }
 
 /* Copy a section of known size. */
-static imgsim_status
-copy_section(const struct ims_reader *reader, const char *name, void *out, size_t size)
-{
-    const void *data;
-    size_t found;
-    imgsim_status status;
-
-    if ((status = ims_reader_section(reader, name, &data, &found)) != IMGSIM_OK)
-        return status;
-    if (found != size)
-        return ims_fail(
-            IMGSIM_ERROR_CORRUPT, "%s: section %s has %zu bytes, expected %zu", reader->path, name,
-            found, size);
-    memcpy(out, data, size);
-    return IMGSIM_OK;
-}
-
 /* Values that a projector of ours cannot have. */
 static imgsim_status
 check_settings(const struct ims_reader *reader, const struct file_settings *settings)
@@ -93,11 +76,12 @@ static imgsim_status read_model(const struct ims_reader *reader, imgsim_projecto
     char fingerprint[33] = "";
     imgsim_status status;
 
-    if ((status = copy_section(reader, "mean", model->mean, d * sizeof(double))) != IMGSIM_OK ||
-        (status = copy_section(reader, "axes", model->axes, m * d * sizeof(float))) != IMGSIM_OK ||
-        (status = copy_section(reader, "variance", model->variances, m * sizeof(double))) !=
+    if ((status = ims_reader_copy(reader, "mean", model->mean, d * sizeof(double))) != IMGSIM_OK ||
+        (status = ims_reader_copy(reader, "axes", model->axes, m * d * sizeof(float))) !=
             IMGSIM_OK ||
-        (status = copy_section(reader, "print", fingerprint, 32)) != IMGSIM_OK ||
+        (status = ims_reader_copy(reader, "variance", model->variances, m * sizeof(double))) !=
+            IMGSIM_OK ||
+        (status = ims_reader_copy(reader, "print", fingerprint, 32)) != IMGSIM_OK ||
         (status = ims_pca_model_finish(projector, model)) != IMGSIM_OK)
         return status;
     if (strcmp(fingerprint, model->fingerprint) != 0)
@@ -122,7 +106,7 @@ imgsim_status imgsim_projector_load(const char *path, imgsim_projector **out_pro
     *out_projector = NULL;
 
     if ((status = ims_reader_open(&reader, path, KIND, VERSION, true)) != IMGSIM_OK ||
-        (status = copy_section(&reader, "settings", &settings, sizeof(settings))) != IMGSIM_OK ||
+        (status = ims_reader_copy(&reader, "settings", &settings, sizeof(settings))) != IMGSIM_OK ||
         (status = check_settings(&reader, &settings)) != IMGSIM_OK ||
         (status = imgsim_projector_new(
              settings.input_dimension, settings.output_dimension, NULL, &projector)) != IMGSIM_OK)

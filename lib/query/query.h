@@ -7,6 +7,7 @@
 
 #include "core/bitset.h"
 #include "core/status.h"
+#include "core/text.h"
 #include "core/topk.h"
 
 #include <imgsim/projector.h>
@@ -406,27 +407,12 @@ imgsim_image *ims_picture_query(
 
 /* ---- text.c: text for people, the same in every locale ---- */
 
-/*
- * A growing text; zero it, release it with ims_text_clear(). Once memory runs out it stays failed.
- */
-struct ims_text {
-    char *bytes; /* ends with NUL once something was appended */
-    size_t size;
-    size_t capacity;
-    bool failed;
-};
-void ims_text_add(struct ims_text *text, const char *addition);
-void ims_text_add_bytes(struct ims_text *text, const void *bytes, size_t size);
-/* Any bytes as HTML text or attribute: escaped, valid UTF-8, without control characters. */
-void ims_text_add_html(struct ims_text *text, const char *bytes);
 /* A path as a file:// URL, percent-encoded. */
 void ims_text_add_url(struct ims_text *text, const char *path);
-void ims_text_add_base64(struct ims_text *text, const uint8_t *bytes, size_t size);
 /* A number with a point and this many digits behind it. */
 void ims_text_add_decimal(struct ims_text *text, double value, int digits);
 /* A count with commas between its thousands. */
 void ims_text_add_count(struct ims_text *text, uint64_t count);
-void ims_text_clear(struct ims_text *text);
 
 /* Last folder and file name of a path: what tells images apart at a glance. */
 const char *ims_short_name(const char *path);

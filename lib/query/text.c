@@ -1,106 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text for people and pages: growing, escaped, and written the same in every locale. */
+/* Text for people and pages, written the same in every locale. */
 #include "query/query.h"
-
-#include "core/memory.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-void ims_text_add_bytes(struct ims_text *text, const void *bytes, size_t size)
-{
-    if (text->failed ||
-        !ims_grow((void **)&text->bytes, &text->capacity, text->size + size + 1, 1)) {
-        text->failed = true;
-        return;
-    }
-    memcpy(text->bytes + text->size, bytes, size);
-    text->size += size;
-    text->bytes[text->size] = '\0';
-}
-
-void ims_text_add(struct ims_text *text, const char *addition)
-{
-    ims_text_add_bytes(text, addition, strlen(addition));
-}
-
-void ims_text_clear(struct ims_text *text)
-{
-    ims_free(text->bytes);
-    memset(text, 0, sizeof(*text));
-}
-
-/* ---- escaping ---- */
-
-/*
- * Bytes of the valid UTF-8 sequence that begins here, 0 if there is none: table 3-7 of the Unicode
- * Standard, which leaves out overlong forms, surrogates and what lies beyond U+10FFFF.
- */
-static size_t sequence_size(const unsigned char *bytes)
-{
-    unsigned char lead = bytes[0];
-    unsigned char low = 0x80;
-    unsigned char high = 0xBF;
-    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-
-    if (lead > 0xF4)
-        return 0;
-    if (lead == 0xE0)
-        low = 0xA0;
-    else if (lead == 0xED)
-        high = 0x9F;
-    else if (lead == 0xF0)
-        low = 0x90;
-    else if (lead == 0xF4)
-        high = 0x8F;
-    if (size > 1 && (bytes[1] < low || bytes[1] > high))
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if (bytes[i] < 0x80 || bytes[i] > 0xBF)
-            return 0;
-    return size;
-}
-
-/* What stands for a character that must not appear as it is; NULL: it may. */
-static const char *replacement(const unsigned char *bytes, size_t size)
-{
-    switch (bytes[0]) {
-    case '&':
-        return "&amp;";
-    case '<':
-        return "&lt;";
-    case '>':
-        return "&gt;";
-    case '"':
-        return "&quot;";
-    case '\'':
-        return "&#39;";
-    default:
-        /* Invalid bytes and the control characters C0, DEL and C1. */
-        if (size == 0 || bytes[0] < 0x20 || bytes[0] == 0x7F ||
-            (bytes[0] == 0xC2 && bytes[1] < 0xA0))
-            return "\xEF\xBF\xBD";
-        return NULL;
-    }
-}
-
-void ims_text_add_html(struct ims_text *text, const char *bytes)
-{
-    const unsigned char *p = (const unsigned char *)bytes;
-
-    while (*p != '\0') {
-        size_t size = sequence_size(p);
-        const char *instead = replacement(p, size);
-
-        if (instead != NULL)
-            ims_text_add(text, instead);
-        else
-            ims_text_add_bytes(text, p, size);
-        p += size > 0 ? size : 1;
-    }
-}
 
 void ims_text_add_url(struct ims_text *text, const char *path)
 {
@@ -117,22 +22,6 @@ void ims_text_add_url(struct ims_text *text, const char *path)
             snprintf(encoded, sizeof(encoded), "%%%02X", *p);
             ims_text_add(text, encoded);
         }
-    }
-}
-
-void ims_text_add_base64(struct ims_text *text, const uint8_t *bytes, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = size - i;
-        uint32_t group = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                         (left > 2 ? bytes[i + 2] : 0);
-        char encoded[4] = {
-            digits[group >> 18], digits[group >> 12 & 63], left > 1 ? digits[group >> 6 & 63] : '=',
-            left > 2 ? digits[group & 63] : '='};
-
-        ims_text_add_bytes(text, encoded, sizeof(encoded));
     }
 }
 
