@@ -22,7 +22,8 @@ const char cli_help_map[] =
     "--perplexity X           t-SNE (30)\n"
     "--seed N  --epochs N     same seed, same map (1)    --refresh  anew\n"
     "--out FILE.html          the page; FILE.npy, FILE.csv: positions as a table\n"
-    "--png FILE, --svg FILE   a picture; --color label|folder|none of it, and of CSV\n"
+    "--png FILE, --svg FILE   a picture\n"
+    "--color label|folder|cluster[:NAME]|predicted|none   of it, and of CSV\n"
     "--quality                how well neighbourhoods are kept\n"
     "--folder DIR             tiles beside the page; without, only representatives\n"
     "--pictures N             pictures inside the page (5000), --side N pixels (64)\n"
@@ -49,7 +50,9 @@ struct map_settings {
     const char *tensorboard;
     const char *png;
     const char *svg;
+    const char *color_text;
     int32_t color;
+    const char *cluster;
     int32_t quality;
     uint32_t epochs;
 };
@@ -66,9 +69,37 @@ static const struct cli_choice colors[] = {
     {"auto", IMGSIM_COLOR_AUTO},
     {"label", IMGSIM_COLOR_LABEL},
     {"folder", IMGSIM_COLOR_FOLDER},
+    {"cluster", IMGSIM_COLOR_CLUSTER},
+    {"predicted", IMGSIM_COLOR_PREDICTED},
     {"none", IMGSIM_COLOR_NONE},
     {NULL, 0},
 };
+
+/* "label", ..., "cluster" or "cluster:NAME" */
+static int
+read_color(const struct cli *cli, const char *text, int32_t *out_color, const char **out_set)
+{
+    const char *near;
+
+    *out_set = NULL;
+    if (strncmp(text, "cluster:", 8) == 0 && text[8] != '\0') {
+        *out_color = IMGSIM_COLOR_CLUSTER;
+        *out_set = text + 8;
+        return CLI_GO_ON;
+    }
+    for (const struct cli_choice *choice = colors; choice->name != NULL; choice++)
+        if (strcmp(choice->name, text) == 0) {
+            *out_color = choice->value;
+            return CLI_GO_ON;
+        }
+    near = cli_suggest_choice(text, colors);
+    if (near != NULL)
+        return cli_usage(cli, "--color: unknown '%s'; did you mean '%s'?", text, near);
+    return cli_usage(
+        cli,
+        "--color: unknown '%s'; it takes label, folder, cluster, cluster:NAME, predicted or none",
+        text);
+}
 
 /* ---- the map ---- */
 
@@ -115,35 +146,28 @@ static bool is_table(const char *out)
     return out != NULL && (ends_with(out, ".npy") || ends_with(out, ".csv"));
 }
 
-static imgsim_status write_picture(
-    const struct map_settings *settings,
-    const imgsim_catalog *catalog,
-    const imgsim_map *map,
-    const char *path)
-{
-    imgsim_plot_options options;
-
-    imgsim_plot_options_init(&options, sizeof(options));
-    options.color_by = settings->color;
-    options.title = settings->title;
-    return imgsim_map_write_plot(map, catalog, &options, path);
-}
-
 static int write_plain(
     const struct map_settings *settings,
     const imgsim_catalog *catalog,
     const imgsim_map *map)
 {
     imgsim_status status = IMGSIM_OK;
+    imgsim_plot_options options;
 
+    imgsim_plot_options_init(&options, sizeof(options));
+    options.color_by = settings->color;
+    options.cluster = settings->cluster;
+    options.title = settings->title;
     if (is_table(settings->out))
         status = ends_with(settings->out, ".npy")
                      ? imgsim_map_write_npy(map, settings->out)
-                     : imgsim_map_write_csv(map, catalog, settings->color, settings->out);
+                     : imgsim_map_write_table(map, catalog, &options, settings->out);
     if (status == IMGSIM_OK && settings->png != NULL)
-        status = write_picture(settings, catalog, map, settings->png);
+        status = imgsim_map_write_plot(map, catalog, &options, settings->png);
     if (status == IMGSIM_OK && settings->svg != NULL)
-        status = write_picture(settings, catalog, map, settings->svg);
+        status = imgsim_map_write_plot(map, catalog, &options, settings->svg);
+    if (status == IMGSIM_ERROR_NOT_FOUND) /* no such clusters, nothing predicted */
+        return cli_failed(status, CLI_ABOUT_CATALOG);
     return status == IMGSIM_OK ? CLI_GO_ON : cli_failed(status, CLI_ABOUT_OUTPUT);
 }
 
@@ -454,10 +478,9 @@ int cmd_map(struct cli *cli, int argc, char **argv)
         {"side", 0, CLI_COUNT, &settings.side, 16, 240, NULL},
         {"title", 0, CLI_TEXT, &settings.title, 0, 0, NULL},
         {"tensorboard", 0, CLI_TEXT, &settings.tensorboard, 0, 0, NULL},
-        {"dims", 0, CLI_CHOICE, &settings.dim, 0, 0, dims},
         {"png", 0, CLI_TEXT, &settings.png, 0, 0, NULL},
         {"svg", 0, CLI_TEXT, &settings.svg, 0, 0, NULL},
-        {"color", 0, CLI_CHOICE, &settings.color, 0, 0, colors},
+        {"color", 0, CLI_TEXT, &settings.color_text, 0, 0, NULL},
         {"quality", 0, CLI_FLAG, &settings.quality, 0, 0, NULL},
         {"epochs", 0, CLI_COUNT, &settings.epochs, 1, 100000, NULL},
     };
@@ -468,6 +491,8 @@ int cmd_map(struct cli *cli, int argc, char **argv)
     if (status == CLI_GO_ON && settings.out == NULL && settings.tensorboard == NULL &&
         settings.png == NULL && settings.svg == NULL && !settings.quality)
         status = cli_usage(cli, "nothing to do: --out, --png, --svg, --tensorboard or --quality");
+    if (status == CLI_GO_ON && settings.color_text != NULL)
+        status = read_color(cli, settings.color_text, &settings.color, &settings.cluster);
     if (status == CLI_GO_ON && settings.folder != NULL &&
         (settings.out == NULL || is_table(settings.out)))
         status = cli_usage(cli, "--folder needs --out: tiles belong to a page");

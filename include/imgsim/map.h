@@ -279,7 +279,8 @@ IMGSIM_API imgsim_status imgsim_map_write_npy(const imgsim_map *map, const char 
  * `color_by` says. Replaced atomically. Since 0.1.
  *
  * @param catalog   NULL for a map of plain rows
- * @param color_by  as in imgsim_plot_options
+ * @param color_by  as in imgsim_plot_options, but not IMGSIM_COLOR_GROUPS; clusters are those of the first set
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no clusters, nothing predicted); IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_IO
  */
 IMGSIM_API imgsim_status imgsim_map_write_csv(
     const imgsim_map *map,
@@ -292,12 +293,19 @@ enum {
     /** Labels if any image has one, else folders; nothing without a catalog or groups. */
     IMGSIM_COLOR_AUTO = 0,
     IMGSIM_COLOR_NONE = 1,
-    /** An image's first label. */
+    /** An image's first label, those of clusters and predictions left out. */
     IMGSIM_COLOR_LABEL = 2,
     /** The last part of its folder. */
     IMGSIM_COLOR_FOLDER = 3,
     /** The groups given. */
-    IMGSIM_COLOR_GROUPS = 4
+    IMGSIM_COLOR_GROUPS = 4,
+    /**
+     * Its cluster in a set that the catalog keeps (imgsim_derive_clusters()), noise in no group: "12", or "12: cat" where at least
+     * half of the cluster has this label (in a catalog without labels: lies in this folder).
+     */
+    IMGSIM_COLOR_CLUSTER = 5,
+    /** Its predicted label (imgsim_derive_predictions()). */
+    IMGSIM_COLOR_PREDICTED = 6
 };
 
 /** Settings of a static picture of a map; fill with imgsim_plot_options_init(). Since 0.1. */
@@ -317,6 +325,8 @@ typedef struct imgsim_plot_options {
     /** Names of the groups, group_count; NULL: their numbers. */
     const char *const *group_names;
     size_t group_count;
+    /** IMGSIM_COLOR_CLUSTER: name of the set; NULL (default): the first in order of name. */
+    const char *cluster;
 } imgsim_plot_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -332,6 +342,20 @@ IMGSIM_API imgsim_status imgsim_plot_options_init(imgsim_plot_options *options, 
  *         (the image module is missing); IMGSIM_ERROR_NO_SPACE; IMGSIM_ERROR_IO. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_map_write_plot(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_plot_options *options,
+    const char *path);
+
+/**
+ * Write a table as imgsim_map_write_csv() does, with the groups that the options of a picture ask for; their sizes and title do
+ * not matter.
+ *
+ * @param catalog  NULL for a map of plain rows, whose table has no groups
+ * @param options  NULL for the defaults
+ * @return as imgsim_map_write_csv()
+ */
+IMGSIM_API imgsim_status imgsim_map_write_table(
     const imgsim_map *map,
     const imgsim_catalog *catalog,
     const imgsim_plot_options *options,

@@ -103,61 +103,7 @@ static imgsim_status open_rows(struct clustering *c)
     return load_rows(c);
 }
 
-/* Labels if there are any, else folders. */
-static imgsim_status load_classes(struct clustering *c)
-{
-    imgsim_status status = ims_classes_by_label(c->catalog, &c->classes);
-
-    if (status != IMGSIM_OK || c->classes.count > 0)
-        return status;
-    ims_classes_clear(&c->classes);
-    return ims_classes_by_folder(c->catalog, &c->classes);
-}
-
 /* ---- telling ---- */
-
-/* The most frequent class of each cluster's images; `best` gets -1 where there is none. */
-static imgsim_status name_clusters(const struct clustering *c, int32_t *best, uint64_t *best_count)
-{
-    const int32_t *labels = imgsim_clusters_get_labels(c->clusters);
-    const size_t clusters = imgsim_clusters_get_count(c->clusters);
-    uint32_t *votes = ims_calloc(c->classes.count, sizeof(*votes));
-    size_t *starts = ims_calloc(clusters + 2, sizeof(*starts));
-    size_t *order = ims_alloc_array(c->count, sizeof(*order));
-    imgsim_status status = IMGSIM_OK;
-
-    if (votes == NULL || starts == NULL || order == NULL) {
-        status = ims_fail_memory(c->count * sizeof(*order));
-        goto done;
-    }
-    for (size_t k = 1; k < clusters; k++)
-        starts[k + 1] = starts[k] + imgsim_clusters_get_sizes(c->clusters)[k - 1];
-    for (size_t i = 0; i < c->count; i++)
-        if (labels[i] >= 0)
-            order[starts[labels[i] + 1]++] = i;
-    for (size_t k = 0; k < clusters; k++) {
-        memset(votes, 0, c->classes.count * sizeof(*votes));
-        best[k] = -1;
-        best_count[k] = 0;
-        for (size_t i = starts[k]; i < starts[k + 1]; i++) {
-            const int64_t id = c->ids[order[i]];
-
-            for (uint64_t e = c->classes.starts[id]; e < c->classes.starts[id + 1]; e++)
-                votes[c->classes.of[e]]++;
-        }
-        for (size_t name = 0; name < c->classes.count; name++)
-            if (votes[name] > best_count[k]) {
-                best_count[k] = votes[name];
-                best[k] = (int32_t)name;
-            }
-    }
-
-done:
-    ims_free(votes);
-    ims_free(starts);
-    ims_free(order);
-    return status;
-}
 
 static imgsim_status tell_clusters(const struct clustering *c)
 {
@@ -169,7 +115,9 @@ static imgsim_status tell_clusters(const struct clustering *c)
     if (best == NULL || best_count == NULL)
         status = ims_fail_memory(clusters * sizeof(*best_count));
     else
-        status = name_clusters(c, best, best_count);
+        status = ims_classes_most_frequent(
+            &c->classes, c->ids, imgsim_clusters_get_labels(c->clusters), c->count, clusters, best,
+            best_count);
     for (size_t k = 0; k < clusters && status == IMGSIM_OK; k++) {
         char label[LABEL_SIZE];
         const imgsim_cluster_info info = {
@@ -298,7 +246,8 @@ static imgsim_status run(struct clustering *c, imgsim_cluster_report *report)
     imgsim_status status;
 
     if ((status = imgsim_catalog_refresh(c->catalog)) != IMGSIM_OK ||
-        (status = open_rows(c)) != IMGSIM_OK || (status = load_classes(c)) != IMGSIM_OK ||
+        (status = open_rows(c)) != IMGSIM_OK ||
+        (status = ims_classes_by_any(c->catalog, &c->classes)) != IMGSIM_OK ||
         (status = imgsim_cluster_rows(
              c->rows, c->count, (uint32_t)c->dimension, &c->settings, &c->clusters)) != IMGSIM_OK ||
         (report != NULL && (status = fill_report(c, report)) != IMGSIM_OK) ||

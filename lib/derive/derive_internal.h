@@ -4,6 +4,7 @@
 #define IMS_DERIVE_INTERNAL_H
 
 #include "catalog/catalog.h"
+#include "catalog/classes.h"
 #include "core/bitset.h"
 #include "core/progress.h"
 #include "derive/derive.h"
@@ -84,36 +85,6 @@ imgsim_status ims_projection_fill(
 
 /* Path of a projection's projector; NULL when out of memory. Release with ims_free(). */
 char *ims_projector_path(const imgsim_catalog *catalog, const char *feature);
-
-/* ---- classes: what people say images are (classes.c) ---- */
-
-/* Labels that this library gives begin with one of these, and are no classes. */
-#define IMS_CLUSTER_PREFIX "cluster:"
-#define IMS_PREDICTED_PREFIX "predicted:"
-
-/* Classes of images: labels, or names of folders. Zero it before use. */
-struct ims_classes {
-    char **names;
-    size_t count;
-    size_t room;
-    /* Classes of id i: of[starts[i]] to of[starts[i + 1] - 1]. */
-    uint64_t *starts; /* id_count + 1 */
-    int32_t *of;
-    uint64_t id_count;
-};
-
-/* Labels of all images in state OK; those that this library gave are left out. */
-imgsim_status ims_classes_by_label(const imgsim_catalog *catalog, struct ims_classes *out);
-/* The name of the folder each image is in. */
-imgsim_status ims_classes_by_folder(const imgsim_catalog *catalog, struct ims_classes *out);
-void ims_classes_clear(struct ims_classes *classes);
-/* The first class of an id, -1 if it has none. */
-static inline int32_t ims_class_of(const struct ims_classes *classes, int64_t id)
-{
-    return (uint64_t)id < classes->id_count && classes->starts[id] < classes->starts[id + 1]
-               ? classes->of[classes->starts[id]]
-               : -1;
-}
 
 /* ---- indexes ---- */
 

@@ -104,11 +104,29 @@ struct ims_map_groups {
     size_t count;
 };
 
-/* Groups of a map's points by labels or folders of its catalog; none with IMGSIM_COLOR_NONE or without a catalog. */
+/*
+ * Groups of a map's points by what its catalog says; none with IMGSIM_COLOR_NONE or without a catalog. NOT_FOUND: it has no such
+ * clusters, or nothing was predicted. `cluster` is the name of a set, NULL for the first.
+ */
 imgsim_status ims_map_groups_find(
     const imgsim_map *map,
     const imgsim_catalog *catalog,
     int32_t color_by,
+    const char *cluster,
+    struct ims_map_groups *groups);
+/* The same for images by their ids. */
+imgsim_status ims_groups_of_ids(
+    const int64_t *ids,
+    size_t count,
+    const imgsim_catalog *catalog,
+    int32_t color_by,
+    const char *cluster,
+    struct ims_map_groups *groups);
+/* For people: "12" becomes "12: cat" where at least half of the cluster is cats, by label or folder. */
+imgsim_status ims_groups_name_clusters(
+    const int64_t *ids,
+    size_t count,
+    const imgsim_catalog *catalog,
     struct ims_map_groups *groups);
 /* The same from numbers and names given. */
 imgsim_status ims_map_groups_given(
@@ -116,6 +134,12 @@ imgsim_status ims_map_groups_given(
     const int32_t *of_point,
     const char *const *names,
     size_t name_count,
+    struct ims_map_groups *groups);
+/* What the options of a picture or a table ask for. */
+imgsim_status ims_map_groups_read(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_plot_options *options,
     struct ims_map_groups *groups);
 void ims_map_groups_clear(struct ims_map_groups *groups);
 

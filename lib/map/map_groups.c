@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups of a map's points by label or folder, for colours and tables. */
+/* Groups of a map's points by label, cluster or folder, for colours and tables. */
 #include "map/map.h"
 
-#include "catalog/catalog.h"
+#include "catalog/classes.h"
 #include "core/memory.h"
 
 #include <stdio.h>
@@ -17,88 +17,6 @@ void ims_map_groups_clear(struct ims_map_groups *groups)
     ims_free(groups->names);
     ims_free(groups->sizes);
     memset(groups, 0, sizeof(*groups));
-}
-
-/* Groups being collected: names in any order, room doubles. */
-struct collecting {
-    const imgsim_map *map;
-    const imgsim_catalog *catalog;
-    struct ims_map_groups *groups;
-    size_t name_room;
-    int32_t last; /* group found last: neighbours often share a folder */
-    imgsim_status status;
-};
-
-/* Number of a name, made if it is new; -1 when out of memory. */
-static int32_t number_of(struct collecting *collecting, const char *name)
-{
-    struct ims_map_groups *groups = collecting->groups;
-
-    if (collecting->last >= 0 && strcmp(groups->names[collecting->last], name) == 0)
-        return collecting->last;
-    for (size_t i = 0; i < groups->count; i++)
-        if (strcmp(groups->names[i], name) == 0)
-            return collecting->last = (int32_t)i;
-    if (!ims_grow(
-            (void **)&groups->names, &collecting->name_room, groups->count + 1, sizeof(char *)) ||
-        (groups->names[groups->count] = ims_strdup(name)) == NULL) {
-        collecting->status = ims_fail_memory(strlen(name));
-        return -1;
-    }
-    return collecting->last = (int32_t)groups->count++;
-}
-
-/* Place of an id in the map, or the count if it is not there: ids of a catalog's map ascend. */
-static size_t place_of(const imgsim_map *map, int64_t id)
-{
-    size_t low = 0, high = map->count;
-
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-
-        if (map->ids[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < map->count && map->ids[low] == id ? low : map->count;
-}
-
-/* Above so many folders names are looked up for nothing: colours end long before. */
-#define GROUPS_MOST 100000
-
-static int32_t take_folder(const imgsim_file_info *file, void *user_data)
-{
-    struct collecting *collecting = user_data;
-    const size_t place = place_of(collecting->map, file->id);
-    const char *slash = strrchr(file->directory, '/');
-    int32_t number;
-
-    if (place == collecting->map->count || collecting->groups->count > GROUPS_MOST)
-        return 0;
-    number = number_of(collecting, slash != NULL && slash[1] != '\0' ? slash + 1 : file->directory);
-    collecting->groups->of_point[place] = number;
-    return number < 0;
-}
-
-static int32_t take_label(const char *label, uint64_t image_count, void *user_data)
-{
-    struct collecting *collecting = user_data;
-    struct ims_bitset ids = {0};
-    int32_t number;
-
-    if (image_count == 0)
-        return 0;
-    if ((number = number_of(collecting, label)) < 0)
-        return 1;
-    collecting->status = ims_catalog_ids_with_label(collecting->catalog, label, &ids);
-    if (collecting->status == IMGSIM_OK)
-        for (size_t i = 0; i < collecting->map->count; i++)
-            if (collecting->groups->of_point[i] < 0 &&
-                ims_bitset_test(&ids, collecting->map->ids[i]))
-                collecting->groups->of_point[i] = number;
-    ims_bitset_clear(&ids);
-    return collecting->status != IMGSIM_OK;
 }
 
 /* ---- order ---- */
@@ -118,7 +36,7 @@ static int compare_ranked(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Count the groups and number them anew, the largest first. */
+/* Count the groups and number them anew, the largest first; empty ones go. */
 static imgsim_status rank_groups(struct ims_map_groups *groups, size_t points)
 {
     struct ranked *ranked = ims_calloc(groups->count, sizeof(*ranked));
@@ -147,43 +65,181 @@ static imgsim_status rank_groups(struct ims_map_groups *groups, size_t points)
     for (size_t i = 0; i < points; i++)
         if (groups->of_point[i] >= 0)
             groups->of_point[i] = numbers[groups->of_point[i]];
+    while (groups->count > 0 && groups->sizes[groups->count - 1] == 0)
+        ims_free(groups->names[--groups->count]);
     ims_free(ranked);
     ims_free(numbers);
     return IMGSIM_OK;
 }
 
-static imgsim_status no_groups(const imgsim_map *map, struct ims_map_groups *groups)
+static imgsim_status no_groups(size_t points, struct ims_map_groups *groups)
 {
     memset(groups, 0, sizeof(*groups));
-    if ((groups->of_point = ims_alloc_array(map->count, sizeof(int32_t))) == NULL)
-        return ims_fail_memory(map->count * sizeof(int32_t));
-    memset(groups->of_point, 0xff, map->count * sizeof(int32_t));
+    if ((groups->of_point = ims_alloc_array(points, sizeof(int32_t))) == NULL)
+        return ims_fail_memory(points * sizeof(int32_t));
+    memset(groups->of_point, 0xff, points * sizeof(int32_t));
     return IMGSIM_OK;
+}
+
+/* ---- what a catalog says ---- */
+
+/* Clusters of a set, or of the first one in order of name; noise is in no group. */
+static imgsim_status
+find_clusters(const imgsim_catalog *catalog, const char *set, struct ims_classes *out)
+{
+    struct ims_cluster_sets sets = {0};
+    char prefix[300];
+    imgsim_status status = ims_cluster_sets_find(catalog, &sets);
+    size_t which = 0;
+
+    if (status != IMGSIM_OK)
+        return status;
+    while (set != NULL && which < sets.count && strcmp(sets.names[which], set) != 0)
+        which++;
+    if (sets.count == 0)
+        status = ims_fail(
+            IMGSIM_ERROR_NOT_FOUND, "the catalog has no clusters; 'imgsim cluster' makes some");
+    else if (which == sets.count)
+        status = ims_fail(
+            IMGSIM_ERROR_NOT_FOUND, "the catalog has no clusters named \"%.100s\", but \"%s\"", set,
+            sets.names[0]);
+    else {
+        snprintf(prefix, sizeof(prefix), IMS_CLUSTER_PREFIX "%s/", sets.names[which]);
+        status = ims_classes_by_prefix(catalog, prefix, out);
+    }
+    ims_cluster_sets_clear(&sets);
+    return status;
+}
+
+static imgsim_status find_predicted(const imgsim_catalog *catalog, struct ims_classes *out)
+{
+    imgsim_status status = ims_classes_by_prefix(catalog, IMS_PREDICTED_PREFIX, out);
+
+    if (status == IMGSIM_OK && out->count == 0)
+        status = ims_fail(
+            IMGSIM_ERROR_NOT_FOUND,
+            "no image has a predicted label; 'imgsim label --predict --store' gives some");
+    return status;
+}
+
+static imgsim_status find_classes(
+    const imgsim_catalog *catalog,
+    int32_t color_by,
+    const char *cluster,
+    struct ims_classes *out)
+{
+    switch (color_by) {
+    case IMGSIM_COLOR_AUTO:
+        return ims_classes_by_any(catalog, out);
+    case IMGSIM_COLOR_LABEL:
+        return ims_classes_by_label(catalog, out);
+    case IMGSIM_COLOR_FOLDER:
+        return ims_classes_by_folder(catalog, out);
+    case IMGSIM_COLOR_CLUSTER:
+        return find_clusters(catalog, cluster, out);
+    case IMGSIM_COLOR_PREDICTED:
+        return find_predicted(catalog, out);
+    default:
+        return IMGSIM_OK;
+    }
+}
+
+/* The names move from the classes to the groups. */
+static void take_classes(
+    const int64_t *ids,
+    size_t count,
+    struct ims_classes *classes,
+    struct ims_map_groups *groups)
+{
+    for (size_t i = 0; i < count; i++)
+        groups->of_point[i] = ims_class_of(classes, ids[i]);
+    groups->names = classes->names;
+    groups->count = classes->count;
+    classes->names = NULL;
+    classes->count = 0;
+}
+
+/* Noise is no cluster. */
+static void drop_noise(size_t count, struct ims_map_groups *groups)
+{
+    for (size_t g = 0; g < groups->count; g++)
+        for (size_t i = 0; i < count && strcmp(groups->names[g], "noise") == 0; i++)
+            if (groups->of_point[i] == (int32_t)g)
+                groups->of_point[i] = -1;
+}
+
+imgsim_status ims_groups_of_ids(
+    const int64_t *ids,
+    size_t count,
+    const imgsim_catalog *catalog,
+    int32_t color_by,
+    const char *cluster,
+    struct ims_map_groups *groups)
+{
+    struct ims_classes classes = {0};
+    imgsim_status status = no_groups(count, groups);
+
+    if (status == IMGSIM_OK && catalog != NULL &&
+        (status = find_classes(catalog, color_by, cluster, &classes)) == IMGSIM_OK)
+        take_classes(ids, count, &classes, groups);
+    if (status == IMGSIM_OK && color_by == IMGSIM_COLOR_CLUSTER)
+        drop_noise(count, groups);
+    if (status == IMGSIM_OK)
+        status = rank_groups(groups, count);
+    ims_classes_clear(&classes);
+    if (status != IMGSIM_OK)
+        ims_map_groups_clear(groups);
+    return status;
+}
+
+imgsim_status ims_groups_name_clusters(
+    const int64_t *ids,
+    size_t count,
+    const imgsim_catalog *catalog,
+    struct ims_map_groups *groups)
+{
+    struct ims_classes classes = {0};
+    int32_t *best = ims_alloc_array(groups->count, sizeof(*best));
+    uint64_t *votes = ims_alloc_array(groups->count, sizeof(*votes));
+    imgsim_status status = IMGSIM_OK;
+
+    if (best == NULL || votes == NULL)
+        status = ims_fail_memory(groups->count * sizeof(*votes));
+    if (status == IMGSIM_OK && (status = ims_classes_by_any(catalog, &classes)) == IMGSIM_OK)
+        status = ims_classes_most_frequent(
+            &classes, ids, groups->of_point, count, groups->count, best, votes);
+    for (size_t g = 0; g < groups->count && status == IMGSIM_OK; g++) {
+        const char *name = best[g] >= 0 ? classes.names[best[g]] : "";
+        const size_t size = strlen(groups->names[g]) + strlen(name) + 3;
+        char *longer;
+
+        if (best[g] < 0 || 2 * votes[g] < groups->sizes[g])
+            continue;
+        if ((longer = ims_alloc(size)) == NULL) {
+            status = ims_fail_memory(size);
+            break;
+        }
+        snprintf(longer, size, "%s: %s", groups->names[g], name);
+        ims_free(groups->names[g]);
+        groups->names[g] = longer;
+    }
+    ims_free(best);
+    ims_free(votes);
+    ims_classes_clear(&classes);
+    return status;
 }
 
 imgsim_status ims_map_groups_find(
     const imgsim_map *map,
     const imgsim_catalog *catalog,
     int32_t color_by,
+    const char *cluster,
     struct ims_map_groups *groups)
 {
-    struct collecting collecting = {map, catalog, groups, 0, -1, IMGSIM_OK};
-    imgsim_status status = no_groups(map, groups);
-
-    if (status == IMGSIM_OK && catalog != NULL &&
-        (color_by == IMGSIM_COLOR_AUTO || color_by == IMGSIM_COLOR_LABEL))
-        status = imgsim_catalog_visit_labels(catalog, -1, take_label, &collecting);
-    if (status == IMGSIM_OK && collecting.status == IMGSIM_OK && catalog != NULL &&
-        ((color_by == IMGSIM_COLOR_AUTO && groups->count == 0) || color_by == IMGSIM_COLOR_FOLDER))
-        status = imgsim_catalog_visit_files(catalog, IMGSIM_FILE_OK, take_folder, &collecting);
-    if (status == IMGSIM_OK)
-        status = collecting.status;
-    if (status == IMGSIM_OK)
-        status = rank_groups(groups, map->count);
-    if (status != IMGSIM_OK)
-        ims_map_groups_clear(groups);
-    return status;
+    return ims_groups_of_ids(map->ids, map->count, catalog, color_by, cluster, groups);
 }
+
+/* ---- given ones ---- */
 
 imgsim_status ims_map_groups_given(
     const imgsim_map *map,
@@ -192,7 +248,7 @@ imgsim_status ims_map_groups_given(
     size_t name_count,
     struct ims_map_groups *groups)
 {
-    imgsim_status status = no_groups(map, groups);
+    imgsim_status status = no_groups(map->count, groups);
     int32_t most = -1;
 
     if (status != IMGSIM_OK)
@@ -220,4 +276,28 @@ imgsim_status ims_map_groups_given(
     if ((status = rank_groups(groups, map->count)) != IMGSIM_OK)
         ims_map_groups_clear(groups);
     return status;
+}
+
+/* Numbers of groups that a caller gives are below. */
+#define GROUPS_MAX 10000000
+
+imgsim_status ims_map_groups_read(
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_plot_options *options,
+    struct ims_map_groups *groups)
+{
+    if (options->color_by < IMGSIM_COLOR_AUTO || options->color_by > IMGSIM_COLOR_PREDICTED)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "unknown colours %d", options->color_by);
+    if (options->groups == NULL && options->color_by == IMGSIM_COLOR_GROUPS)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "colours by groups, but groups is NULL");
+    if (options->groups == NULL)
+        return ims_map_groups_find(map, catalog, options->color_by, options->cluster, groups);
+    for (size_t i = 0; i < map->count; i++)
+        if (options->groups[i] >= GROUPS_MAX)
+            return ims_fail(
+                IMGSIM_ERROR_INVALID_ARGUMENT, "point %zu has group %d, expected less than %d", i,
+                options->groups[i], GROUPS_MAX);
+    return ims_map_groups_given(
+        map, options->groups, options->group_names, options->group_count, groups);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a catalog knows of a page's images: paths, labels, dates, thumbnails. */
+/* What a catalog knows of a page's images: paths, labels, clusters, dates, thumbnails. */
 #include "map/map_page.h"
 
-#include "catalog/catalog.h"
+#include "catalog/classes.h"
 #include "core/memory.h"
+#include "map/map.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- files ---- */
@@ -94,73 +96,61 @@ done:
     return status;
 }
 
-/* ---- labels ---- */
+/* ---- properties ---- */
 
-struct label_visit {
-    char **labels;
-    size_t count;
-    size_t capacity;
-    bool failed;
-};
-
-static int32_t take_label(const char *label, uint64_t image_count, void *user_data)
-{
-    struct label_visit *visit = user_data;
-
-    (void)image_count;
-    if (!ims_grow(
-            (void **)&visit->labels, &visit->capacity, visit->count + 1, sizeof(*visit->labels)) ||
-        (visit->labels[visit->count] = ims_strdup(label)) == NULL) {
-        visit->failed = true;
-        return 1;
-    }
-    visit->count++;
-    return 0;
-}
-
-/* Points whose image has the label and no earlier one. */
-static imgsim_status mark_label(
-    const imgsim_page *page,
+/* One property of the images; nothing where no image has any. */
+static imgsim_status take_column(
+    imgsim_page *page,
     const imgsim_catalog *catalog,
-    const char *label,
-    int32_t value,
-    int32_t *values)
+    const char *title,
+    int32_t color_by,
+    const char *cluster)
 {
-    struct ims_bitset ids = {0};
-    imgsim_status status = ims_catalog_ids_with_label(catalog, label, &ids);
+    struct ims_map_groups groups = {0};
+    imgsim_status status =
+        ims_groups_of_ids(page->ids, page->count, catalog, color_by, cluster, &groups);
 
     if (status == IMGSIM_ERROR_NOT_FOUND)
-        status = IMGSIM_OK; /* only images that are gone have it */
-    else if (status == IMGSIM_OK)
-        for (size_t i = 0; i < page->count; i++)
-            if (values[i] < 0 && ims_bitset_test(&ids, page->ids[i]))
-                values[i] = value;
-    ims_bitset_clear(&ids);
+        return IMGSIM_OK;
+    if (status == IMGSIM_OK && color_by == IMGSIM_COLOR_CLUSTER)
+        status = ims_groups_name_clusters(page->ids, page->count, catalog, &groups);
+    if (status == IMGSIM_OK && groups.count > 0)
+        status = imgsim_page_add_column(
+            page, title, groups.of_point, (const char *const *)groups.names, groups.count);
+    ims_map_groups_clear(&groups);
     return status;
 }
 
-static imgsim_status take_labels(imgsim_page *page, const imgsim_catalog *catalog)
+static imgsim_status take_clusters(imgsim_page *page, const imgsim_catalog *catalog)
 {
-    struct label_visit visit = {0};
-    int32_t *values = ims_alloc_array(page->count, sizeof(*values));
+    struct ims_cluster_sets sets = {0};
+    imgsim_status status = ims_cluster_sets_find(catalog, &sets);
+
+    for (size_t i = 0; i < sets.count && status == IMGSIM_OK; i++) {
+        char title[300];
+
+        if (page->column_count == IMS_PAGE_COLUMNS_MAX) {
+            ims_log(
+                IMGSIM_LOG_WARNING, "the page has room for %d properties: no colours by \"%s\"",
+                IMS_PAGE_COLUMNS_MAX, sets.names[i]);
+            continue;
+        }
+        snprintf(title, sizeof(title), "Cluster: %s", sets.names[i]);
+        status = take_column(page, catalog, title, IMGSIM_COLOR_CLUSTER, sets.names[i]);
+    }
+    ims_cluster_sets_clear(&sets);
+    return status;
+}
+
+static imgsim_status take_properties(imgsim_page *page, const imgsim_catalog *catalog)
+{
     imgsim_status status;
 
-    if (values == NULL)
-        return ims_fail_memory(page->count * sizeof(*values));
-    memset(values, 0xFF, page->count * sizeof(*values));
-    status = imgsim_catalog_visit_labels(catalog, -1, take_label, &visit);
-    if (status == IMGSIM_OK && visit.failed)
-        status = ims_fail_memory(visit.capacity);
-    for (size_t i = 0; i < visit.count && status == IMGSIM_OK; i++)
-        status = mark_label(page, catalog, visit.labels[i], (int32_t)i, values);
-    if (status == IMGSIM_OK && visit.count > 0)
-        status = imgsim_page_add_column(
-            page, "Label", values, (const char *const *)visit.labels, visit.count);
-    for (size_t i = 0; i < visit.count; i++)
-        ims_free(visit.labels[i]);
-    ims_free(visit.labels);
-    ims_free(values);
-    return status;
+    if ((status = take_column(page, catalog, "Label", IMGSIM_COLOR_LABEL, NULL)) != IMGSIM_OK ||
+        (status = take_column(page, catalog, "Predicted label", IMGSIM_COLOR_PREDICTED, NULL)) !=
+            IMGSIM_OK)
+        return status;
+    return take_clusters(page, catalog);
 }
 
 /* ---- all of it ---- */
@@ -174,7 +164,7 @@ imgsim_status imgsim_page_add_catalog(imgsim_page *page, const imgsim_catalog *c
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "page and catalog must not be NULL");
     if ((status = check_ids(page)) != IMGSIM_OK ||
         (status = take_files(page, catalog)) != IMGSIM_OK ||
-        (status = take_labels(page, catalog)) != IMGSIM_OK)
+        (status = take_properties(page, catalog)) != IMGSIM_OK)
         return status;
     status = imgsim_catalog_open_features(catalog, "thumbnail", &thumbnails);
     if (status == IMGSIM_ERROR_NOT_FOUND)

@@ -18,7 +18,6 @@
 #define LEGEND 250
 #define LINE 26
 #define FONT 17
-#define GROUPS_MAX 10000000
 
 static const imgsim_plot_options defaults = {
     .struct_size = sizeof(imgsim_plot_options),
@@ -280,11 +279,11 @@ static imgsim_status write_pixels(const struct plot *plot, const char *format, c
 static void
 svg_text(struct ims_text *svg, float x, float y, int size, uint32_t rgb, const char *text)
 {
-    ims_text_put(
+    ims_text_add_format(
         svg, "<text x=\"%.0f\" y=\"%.0f\" font-size=\"%d\" fill=\"#%06x\">", (double)x, (double)y,
         size, rgb);
-    ims_text_put_escaped(svg, text);
-    ims_text_put(svg, "</text>\n");
+    ims_text_add_html(svg, text);
+    ims_text_add_format(svg, "</text>\n");
 }
 
 /* All points of one colour as one path of dots: a few bytes each. */
@@ -296,12 +295,13 @@ static void svg_points(const struct plot *plot, struct ims_text *svg, uint32_t r
         if (ims_plot_color(&plot->groups, plot->placed[i].point) != rgb)
             continue;
         if (!begun)
-            ims_text_put(svg, "<path stroke=\"#%06x\" d=\"", rgb);
+            ims_text_add_format(svg, "<path stroke=\"#%06x\" d=\"", rgb);
         begun = true;
-        ims_text_put(svg, "M%.1f %.1fh0", (double)plot->placed[i].x, (double)plot->placed[i].y);
+        ims_text_add_format(
+            svg, "M%.1f %.1fh0", (double)plot->placed[i].x, (double)plot->placed[i].y);
     }
     if (begun)
-        ims_text_put(svg, "\"/>\n");
+        ims_text_add_format(svg, "\"/>\n");
 }
 
 static imgsim_status write_svg(const struct plot *plot, const char *path)
@@ -312,7 +312,7 @@ static imgsim_status write_svg(const struct plot *plot, const char *path)
     imgsim_status status;
     char text[300];
 
-    ims_text_put(
+    ims_text_add_format(
         &svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 %u "
         "%u\" "
@@ -320,7 +320,7 @@ static imgsim_status write_svg(const struct plot *plot, const char *path)
         plot->options.width, plot->options.height, plot->options.width, plot->options.height);
     if (plot->title[0] != '\0')
         svg_text(&svg, MARGIN, 34, 22, COLOR_TEXT, plot->title);
-    ims_text_put(
+    ims_text_add_format(
         &svg,
         "<g fill=\"none\" stroke-linecap=\"round\" stroke-opacity=\"0.75\" "
         "stroke-width=\"%.1f\">\n",
@@ -328,21 +328,21 @@ static imgsim_status write_svg(const struct plot *plot, const char *path)
     svg_points(plot, &svg, plot->groups.count == 0 ? COLOR_ALONE : COLOR_OTHER);
     for (size_t i = 0; i < plot->groups.count && i < PALETTE; i++)
         svg_points(plot, &svg, palette[i]);
-    ims_text_put(&svg, "</g>\n");
+    ims_text_add_format(&svg, "</g>\n");
     for (size_t line = 0; line < all; line++) {
         const float y = plot->top + (float)(line * LINE);
 
-        ims_text_put(
+        ims_text_add_format(
             &svg, "<circle cx=\"%.0f\" cy=\"%.0f\" r=\"6\" fill=\"#%06x\"/>\n",
             (double)(plot->right + MARGIN + 8), (double)(y + 12),
             line < lines ? palette[line] : COLOR_OTHER);
         legend_text(plot, line, lines, text, sizeof(text));
         svg_text(&svg, plot->right + MARGIN + 24, y + 18, FONT, COLOR_TEXT, text);
     }
-    ims_text_put(&svg, "</svg>\n");
+    ims_text_add_format(&svg, "</svg>\n");
     status =
-        svg.failed ? ims_fail_memory(svg.used) : ims_plot_write_file(path, svg.bytes, svg.used);
-    ims_free(svg.bytes);
+        svg.failed ? ims_fail_memory(svg.size) : ims_plot_write_file(path, svg.bytes, svg.size);
+    ims_text_clear(&svg);
     return status;
 }
 
@@ -371,20 +371,11 @@ read_options(struct plot *plot, const imgsim_catalog *catalog, const imgsim_plot
             : map->layout == IMGSIM_LAYOUT_UMAP ? "UMAP"
                                                 : "PCA",
             map->count, map->feature[0] != '\0' ? "images" : "points");
-    if (plot->options.color_by < IMGSIM_COLOR_AUTO || plot->options.color_by > IMGSIM_COLOR_GROUPS)
-        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "unknown colours %d", plot->options.color_by);
-    if (plot->options.groups == NULL && plot->options.color_by != IMGSIM_COLOR_GROUPS)
-        return ims_map_groups_find(map, catalog, plot->options.color_by, &plot->groups);
-    if (plot->options.groups == NULL)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "colours by groups, but groups is NULL");
-    for (size_t i = 0; i < map->count; i++)
-        if (plot->options.groups[i] >= GROUPS_MAX)
-            return ims_fail(
-                IMGSIM_ERROR_INVALID_ARGUMENT, "point %zu has group %d, expected less than %d", i,
-                plot->options.groups[i], GROUPS_MAX);
-    return ims_map_groups_given(
-        map, plot->options.groups, plot->options.group_names, plot->options.group_count,
-        &plot->groups);
+    if ((status = ims_map_groups_read(map, catalog, &plot->options, &plot->groups)) != IMGSIM_OK)
+        return status;
+    return plot->options.color_by == IMGSIM_COLOR_CLUSTER && catalog != NULL
+               ? ims_groups_name_clusters(map->ids, map->count, catalog, &plot->groups)
+               : IMGSIM_OK;
 }
 
 static const char *format_of(const char *path)

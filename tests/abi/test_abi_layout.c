@@ -283,7 +283,8 @@ int main(void)
     OFFSET(imgsim_plot_options, groups, 32);
     OFFSET(imgsim_plot_options, group_names, 40);
     OFFSET(imgsim_plot_options, group_count, 48);
-    CHECK_EQUAL(sizeof(imgsim_plot_options), 56);
+    OFFSET(imgsim_plot_options, cluster, 56);
+    CHECK_EQUAL(sizeof(imgsim_plot_options), 64);
 
     OFFSET(imgsim_part, struct_size, 0);
     OFFSET(imgsim_part, feature, 8);

@@ -373,6 +373,83 @@ static void a_map_is_kept(struct public_bed *bed, imgsim_map_options options)
     imgsim_map_free(map);
 }
 
+/* Lines of a file that hold a text. */
+static int count_lines(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "rb");
+    char line[4096];
+    int count = 0;
+
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL)
+        count += strstr(line, text) != NULL;
+    fclose(file);
+    return count;
+}
+
+static void clusters_colour_a_map(struct public_bed *bed, imgsim_map_options options)
+{
+    imgsim_cluster_labels_options clustering;
+    imgsim_cluster_options how;
+    imgsim_plot_options plot;
+    imgsim_page *page = NULL;
+    imgsim_map *map = NULL;
+    char path[900];
+    int count = 0;
+
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &map));
+    CHECK_OK(imgsim_plot_options_init(&plot, sizeof(plot)));
+    plot.color_by = IMGSIM_COLOR_CLUSTER;
+    snprintf(path, sizeof(path), "%s/clusters.csv", bed->folder);
+    CHECK_FAILS(
+        imgsim_map_write_table(map, bed->catalog, &plot, path), IMGSIM_ERROR_NOT_FOUND,
+        "no clusters");
+    CHECK_FAILS(
+        imgsim_map_write_csv(map, bed->catalog, IMGSIM_COLOR_PREDICTED, path),
+        IMGSIM_ERROR_NOT_FOUND, "label --predict");
+
+    CHECK_OK(imgsim_cluster_options_init(&how, sizeof(how)));
+    how.k = BED_FAMILIES;
+    CHECK_OK(imgsim_cluster_labels_options_init(&clustering, sizeof(clustering)));
+    clustering.cluster = &how;
+    clustering.feature = "embedding";
+    CHECK_OK(imgsim_derive_clusters(bed->catalog, &clustering, NULL, NULL));
+    clustering.name = "other";
+    CHECK_OK(imgsim_derive_clusters(bed->catalog, &clustering, NULL, NULL));
+    plot.cluster = "other";
+    CHECK_OK(imgsim_map_write_table(map, bed->catalog, &plot, path));
+    CHECK(count_lines(path, ",0\r\n") > 0);
+    CHECK_EQUAL(count_lines(path, ",5\r\n"), 0);
+    for (size_t i = 0; i < BED_FAMILIES; i++) {
+        char ending[16];
+
+        snprintf(ending, sizeof(ending), ",%zu\r\n", i);
+        count += count_lines(path, ending);
+    }
+    CHECK_EQUAL(count, imgsim_map_get_count(map));
+    plot.cluster = "missing";
+    CHECK_FAILS(
+        imgsim_map_write_table(map, bed->catalog, &plot, path), IMGSIM_ERROR_NOT_FOUND, "missing");
+
+    /* In a picture clusters are named after what most of their images are. */
+    plot.cluster = NULL;
+    snprintf(path, sizeof(path), "%s/clusters.svg", bed->folder);
+    CHECK_OK(imgsim_map_write_plot(map, bed->catalog, &plot, path));
+    CHECK_EQUAL(count_lines(path, ">0: "), 1);
+    plot.color_by = IMGSIM_COLOR_LABEL;
+    CHECK_OK(imgsim_map_write_plot(map, bed->catalog, &plot, path));
+    CHECK_EQUAL(count_lines(path, "cluster:"), 0);
+
+    CHECK_OK(imgsim_page_new(map, &page));
+    CHECK_OK(imgsim_page_add_catalog(page, bed->catalog));
+    snprintf(path, sizeof(path), "%s/clusters.html", bed->folder);
+    CHECK_OK(imgsim_page_write_html(page, NULL, path));
+    CHECK_EQUAL(count_lines(path, "Cluster: kmeans"), 1);
+    CHECK_EQUAL(count_lines(path, "Cluster: other"), 1);
+    imgsim_page_free(page);
+    imgsim_map_free(map);
+}
+
 static void a_catalog_is_laid_out(void)
 {
     imgsim_map_options options = settings(IMGSIM_LAYOUT_PCA, 2);
@@ -392,6 +469,7 @@ static void a_catalog_is_laid_out(void)
         "hash");
     CHECK(map == NULL);
     a_map_is_kept(&bed, options);
+    clusters_colour_a_map(&bed, options);
     bed_close(&bed);
 }
 

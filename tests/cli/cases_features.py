@@ -359,7 +359,7 @@ def maps(place):
         check(file.read(8) == b"\x89PNG\r\n\x1a\n", "no PNG")
 
     for layout in ("umap", "tsne", "pca"):
-        place.run("map", "--layout", layout, "--dims", "3", "--out", "m.csv", "--feature", "own", "--neighbours", "6",
+        place.run("map", "--layout", layout, "--dim", "3", "--out", "m.csv", "--feature", "own", "--neighbours", "6",
                   "--threads", "1", *in_photos).exits(0)
         with open(place.path("m.csv"), newline="") as file:
             table = list(csv.DictReader(file))

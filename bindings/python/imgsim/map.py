@@ -138,13 +138,18 @@ class Map:
         library.imgsim_map_write_npy(self._handle, text(path))
 
     def write_csv(self, path, color_by="auto"):
-        """A table of ids, positions and, for a catalog's map, paths and groups."""
-        library.imgsim_map_write_csv(self._handle, self._catalog_handle(), COLORS[color_by], text(path))
+        """A table of ids, positions and, for a catalog's map, paths and groups; color_by as in write_plot()."""
+        settings = _plot_options(color_by)
+        library.imgsim_map_write_table(self._handle, self._catalog_handle(), byref(settings), text(path))
 
     def write_plot(self, path, *, color_by="auto", groups=None, names=None, width=None, height=None, title=None):
-        """A picture: .png, .svg, .jpg or .webp. groups: a number per point, below 0 for none; names: of the groups."""
-        settings = options("plot", width=width, height=height, title=None if title is None else title.encode(),
-                           color_by=COLORS["groups" if groups is not None else color_by])
+        """A picture: .png, .svg, .jpg or .webp.
+
+        color_by: "label", "folder", "predicted", "cluster" (of the first stored set), "cluster:NAME", "none", or "auto":
+        labels if any image has one, else folders. groups: a number per point, below 0 for none; names: of the groups.
+        """
+        settings = _plot_options("groups" if groups is not None else color_by, width=width, height=height,
+                                 title=None if title is None else title.encode())
         numbers = None if groups is None else np.ascontiguousarray(groups, np.int32)
         if numbers is not None:
             if numbers.shape != (len(self),):
@@ -161,7 +166,15 @@ class Map:
 
 
 Quality = namedtuple("Quality", "trustworthiness continuity preservation anchors k")
-COLORS = {"auto": 0, "none": 1, "label": 2, "folder": 3, "groups": 4}
+COLORS = {"auto": 0, "none": 1, "label": 2, "folder": 3, "groups": 4, "cluster": 5, "predicted": 6}
+
+
+def _plot_options(color_by, **settings):
+    """What a picture is coloured by; "cluster:NAME" is the set of that name."""
+    kind, _colon, name = color_by.partition(":")
+    if kind not in COLORS or (name and kind != "cluster"):
+        raise ValueError("color_by is %r, expected one of %s, cluster:NAME" % (color_by, ", ".join(COLORS)))
+    return options("plot", color_by=COLORS[kind], cluster=name.encode() if name else None, **settings)
 
 
 def measure(rows, positions, k=15, *, metric="cosine", anchors=None, seed=1, threads=None, progress=None):

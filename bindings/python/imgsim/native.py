@@ -216,7 +216,7 @@ class PlotOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("color_by", c_int32), ("width", c_uint32), ("height", c_uint32),
         ("reserved", c_uint32), ("title", c_char_p), ("groups", POINTER(c_int32)), ("group_names", POINTER(c_char_p)),
-        ("group_count", c_size_t),
+        ("group_count", c_size_t), ("cluster", c_char_p),
     ]
 
 
@@ -309,9 +309,6 @@ class PredictOptions(Structure):
     ]
 
 
-_Out = POINTER(c_void_p)
-
-# Options structs that a function imgsim_X_options_init fills in.
 class PageOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("title", c_char_p), ("tiles_folder", c_char_p), ("picture_count", c_uint32),
@@ -320,21 +317,16 @@ class PageOptions(Structure):
     ]
 
 
+_Out = POINTER(c_void_p)
+
+# Options structs that a function imgsim_X_options_init fills in.
 OPTIONS = {
     "image": ImageOptions, "color": ColorOptions, "hash": HashOptions, "cnn": CnnOptions, "catalog": CatalogOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
-    "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions,
-    "predict": PredictOptions,
-    "search": SearchOptions, "pairs": PairsOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
-    "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
-    "page": PageOptions,
     "scan": ScanOptions, "repair": RepairOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
-    "index": IndexOptions, "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
-    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
-    "search": SearchOptions, "map": MapOptions, "quality": QualityOptions,
-    "plot": PlotOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "study": StudyOptions, "index": IndexOptions, "search": SearchOptions, "pairs": PairsOptions,
+    "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions, "predict": PredictOptions, "map": MapOptions,
+    "quality": QualityOptions, "plot": PlotOptions, "page": PageOptions, "query": QueryOptions,
+    "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -540,6 +532,7 @@ PROTOTYPES = {
     "imgsim_map_load": (Status, [c_char_p, _Out]),
     "imgsim_map_write_npy": (Status, [Handle, c_char_p]),
     "imgsim_map_write_csv": (Status, [Handle, Handle, c_int32, c_char_p]),
+    "imgsim_map_write_table": (Status, [Handle, Handle, POINTER(PlotOptions), c_char_p]),
     "imgsim_map_write_plot": (Status, [Handle, Handle, POINTER(PlotOptions), c_char_p]),
     "imgsim_layout_name": (c_char_p, [c_int32]),
     "imgsim_layout_from_name": (Status, [c_char_p, POINTER(c_int32)]),
