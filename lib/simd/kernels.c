@@ -18,7 +18,7 @@ static size_t set_count;
 static const struct ims_kernels *chosen;
 
 #if defined(__x86_64__)
-static struct ims_kernels avx512_table;
+static struct ims_kernels avx512_table, avx2_table;
 
 static void find_sets(void)
 {
@@ -26,14 +26,18 @@ static void find_sets(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         avx512_table = ims_kernels_avx512;
+        ims_kernels_avx512_planes(&avx512_table, __builtin_cpu_supports("avx512vnni") != 0);
         ims_kernels_avx512_extend(
             &avx512_table, __builtin_cpu_supports("avx512vnni") != 0,
             __builtin_cpu_supports("avx512vpopcntdq") != 0);
         sets[set_count++] = &avx512_table;
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("popcnt"))
-        sets[set_count++] = &ims_kernels_avx2;
+        __builtin_cpu_supports("popcnt")) {
+        avx2_table = ims_kernels_avx2;
+        ims_kernels_avx2_planes(&avx2_table);
+        sets[set_count++] = &avx2_table;
+    }
 }
 #elif defined(__aarch64__)
 static void find_sets(void)

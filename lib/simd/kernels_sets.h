@@ -26,10 +26,12 @@ void ims_record_dots_scalar(
     int32_t out[4]);
 
 #if defined(__x86_64__)
-/* Needs AVX2, FMA and POPCNT. */
+/* Needs AVX2, FMA and POPCNT; the other fills in the kernels of planes. */
 extern const struct ims_kernels ims_kernels_avx2;
+void ims_kernels_avx2_planes(struct ims_kernels *table);
 /* Needs AVX-512 F, BW, DQ and VL. */
 extern const struct ims_kernels ims_kernels_avx512;
+void ims_kernels_avx512_planes(struct ims_kernels *table, bool has_vnni);
 /* Replaces the entries for which the processor has an instruction: AVX-512 VNNI, VPOPCNTDQ. */
 void ims_kernels_avx512_extend(struct ims_kernels *table, bool has_vnni, bool has_vpopcntdq);
 #elif defined(__aarch64__)
