@@ -62,3 +62,17 @@ void ims_gemm_tn(
         CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(m), blas_int(n), blas_int(k), 1.0f, a,
         blas_stride(a_stride), b, blas_stride(b_stride), 0.0f, out, blas_stride(out_stride));
 }
+
+void ims_syrk_t(
+    bool below,
+    size_t n,
+    size_t k,
+    const float *a,
+    size_t a_stride,
+    float *out,
+    size_t out_stride)
+{
+    cblas_ssyrk(
+        CblasRowMajor, below ? CblasLower : CblasUpper, CblasTrans, blas_int(n), blas_int(k), 1.0f,
+        a, blas_stride(a_stride), 0.0f, out, blas_stride(out_stride));
+}

@@ -5,6 +5,8 @@
 
 #include "core/status.h"
 
+#include <stdbool.h>
+
 /* All matrices are row-major. BLAS is called once per call, on the calling thread. */
 
 /*
@@ -30,6 +32,18 @@ void ims_gemm_tn(
     size_t a_stride,
     const float *b,
     size_t b_stride,
+    float *out,
+    size_t out_stride);
+
+/*
+ * One triangle, the diagonal included, of a (k x n) transposed * a into out (n x n); the other is neither read nor written.
+ */
+void ims_syrk_t(
+    bool below,
+    size_t n,
+    size_t k,
+    const float *a,
+    size_t a_stride,
     float *out,
     size_t out_stride);
 

@@ -3,8 +3,8 @@
  * The fit: exact PCA from sums of products, in one pass over the rows.
  *
  * Rows are shifted by the mean of the first panel, which removes the cancellation of
- * E[x x^T] - m m^T: Chan, Golub & LeVeque, The American Statistician 37(3), 1983. Products of a few
- * hundred rows are summed in single precision by BLAS and then added to sums in double precision.
+ * E[x x^T] - m m^T: Chan, Golub & LeVeque, The American Statistician 37(3), 1983. Products of 1024
+ * rows are summed in single precision by BLAS and then added to sums in double precision.
  *
  * Rows are gathered in panels whose size depends on the dimension alone, and each block of the
  * matrix of sums is one work item that goes through its panel in order. So the sums have the same
@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* Rows per single-precision sum, and columns per block of the matrix of sums. */
-#define SLICE_ROWS ((size_t)256)
+#define SLICE_ROWS ((size_t)1024)
 #define BLOCK_COLUMNS ((size_t)384)
 #define PANEL_ROWS_MAX ((size_t)2048)
 #define PANEL_BYTES ((size_t)16 << 20)
@@ -175,9 +175,16 @@ static imgsim_status multiply_block(void *context, size_t item, uint32_t worker)
         const float *slice = job->panel + first * d;
         const size_t left = job->row_count - first;
 
-        ims_gemm_tn(
-            block.row_count, block.column_count, left < SLICE_ROWS ? left : SLICE_ROWS,
-            slice + block.first_row, d, slice + block.first_column, d, products, BLOCK_COLUMNS);
+        const size_t rows = left < SLICE_ROWS ? left : SLICE_ROWS;
+
+        if (block.first_row == block.first_column)
+            ims_syrk_t(
+                job->below, block.row_count, rows, slice + block.first_row, d, products,
+                BLOCK_COLUMNS);
+        else
+            ims_gemm_tn(
+                block.row_count, block.column_count, rows, slice + block.first_row, d,
+                slice + block.first_column, d, products, BLOCK_COLUMNS);
         add_block(job, &block, products);
     }
     return IMGSIM_OK;

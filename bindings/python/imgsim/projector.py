@@ -49,8 +49,10 @@ class Projector:
         library.imgsim_projector_train(self._handle)
         return self
 
-    def fit(self, rows, tile=8192):
+    def fit(self, rows, tile=None):
         """Add all rows, a tile at a time (they may be mapped from a file), and train."""
+        rows = np.asanyarray(rows)
+        tile = tile or max(1, (16 << 20) // max(1, 4 * rows.shape[1]))  # rows that stay in the cache while they are added
         for start in range(0, len(rows), tile):
             self.add(rows[start:start + tile])
         return self.train()
