@@ -12,7 +12,6 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Bits per side of the hash, and the square of luma that pHash transforms. */
@@ -80,11 +79,77 @@ static void make_cosines(void)
             cosines_64[k][n] = cosine(k, n, 64);
 }
 
-static int compare_numbers(const void *a, const void *b)
+/*
+ * The first `side` frequencies of `length` numbers that stand `step` apart, by the symmetry of the cosines: those of even frequencies
+ * are the same from both ends, those of odd ones opposite, so that sums and differences of opposite numbers need half the products.
+ */
+static void transform(
+    const int64_t *numbers,
+    size_t step,
+    const int32_t *cosines,
+    uint32_t side,
+    uint32_t length,
+    int64_t *out)
 {
-    int64_t first = *(const int64_t *)a, second = *(const int64_t *)b;
+    int64_t folded[2][SQUARE_MAX / 2];
+    uint32_t half = length / 2;
 
-    return (first > second) - (first < second);
+    for (uint32_t n = 0; n < half; n++) {
+        int64_t near = numbers[n * step], far = numbers[(length - 1 - n) * step];
+
+        folded[0][n] = near + far;
+        folded[1][n] = near - far;
+    }
+    for (uint32_t k = 0; k < side; k++) {
+        const int32_t *cosine_k = cosines + k * length;
+        const int64_t *factors = folded[k % 2];
+        int64_t sum = 0;
+
+        for (uint32_t n = 0; n < half; n++)
+            sum += factors[n] * cosine_k[n];
+        out[k] = sum;
+    }
+}
+
+/* Put the numbers in such an order that none before place k is above that there, and none behind it below: Hoare, CACM 4(7), 1961. */
+static void select_number(int64_t *numbers, int32_t count, int32_t k)
+{
+    int32_t first = 0, last = count - 1;
+
+    while (first < last) {
+        int64_t pivot = numbers[k];
+        int32_t i = first, j = last;
+
+        while (i <= j) {
+            while (numbers[i] < pivot)
+                i++;
+            while (numbers[j] > pivot)
+                j--;
+            if (i <= j) {
+                int64_t swapped = numbers[i];
+
+                numbers[i++] = numbers[j];
+                numbers[j--] = swapped;
+            }
+        }
+        if (j < k)
+            first = i;
+        if (k < i)
+            last = j;
+    }
+}
+
+/* The sum of the two numbers in the middle of an even count, which is twice the median; changes their order. */
+static int64_t twice_the_median(int64_t *numbers, size_t count)
+{
+    int64_t above;
+
+    select_number(numbers, (int32_t)count, (int32_t)count / 2 - 1);
+    above = numbers[count / 2];
+    for (size_t i = count / 2 + 1; i < count; i++)
+        if (numbers[i] < above)
+            above = numbers[i];
+    return numbers[count / 2 - 1] + above;
 }
 
 /*
@@ -99,33 +164,23 @@ static void phash(const float *luma, uint32_t side, uint8_t *row)
 {
     const int32_t *cosines = side == 8 ? &cosines_32[0][0] : &cosines_64[0][0];
     uint32_t length = 4 * side, count = side * side;
-    int64_t half[SQUARE_MAX][SIDE_MAX]; /* rows of pixels, columns of frequencies */
-    int64_t full[SIDE_MAX * SIDE_MAX], sorted[SIDE_MAX * SIDE_MAX];
-    int32_t values[SQUARE_MAX];
+    int64_t half[SQUARE_MAX * SIDE_MAX]; /* rows of pixels, columns of frequencies */
+    int64_t full[SIDE_MAX * SIDE_MAX], ordered[SIDE_MAX * SIDE_MAX]; /* by columns */
+    int64_t values[SQUARE_MAX], median;
 
     for (uint32_t y = 0; y < length; y++) {
         for (uint32_t x = 0; x < length; x++)
             values[x] = (int32_t)(luma[y * length + x] * 256.0f + 0.5f);
-        for (uint32_t k = 0; k < side; k++) {
-            int64_t sum = 0;
-
-            for (uint32_t x = 0; x < length; x++)
-                sum += (int64_t)values[x] * cosines[k * length + x];
-            half[y][k] = sum;
-        }
+        transform(values, 1, cosines, side, length, half + y * side);
     }
-    for (uint32_t l = 0; l < side; l++)
-        for (uint32_t k = 0; k < side; k++) {
-            full[l * side + k] = 0;
-            for (uint32_t y = 0; y < length; y++)
-                full[l * side + k] += half[y][k] * cosines[l * length + y];
-        }
+    for (uint32_t k = 0; k < side; k++)
+        transform(half + k, side, cosines, side, length, full + k * side);
 
     /* Above the mean of the two in the middle; doubled, so that it stays whole. */
-    memcpy(sorted, full, count * sizeof(sorted[0]));
-    qsort(sorted, count, sizeof(sorted[0]), compare_numbers);
+    memcpy(ordered, full, count * sizeof(ordered[0]));
+    median = twice_the_median(ordered, count);
     for (uint32_t i = 0; i < count; i++)
-        if (2 * full[i] > sorted[count / 2 - 1] + sorted[count / 2])
+        if (2 * full[i % side * side + i / side] > median)
             set_bit(row, i);
 }
 

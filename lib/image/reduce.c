@@ -56,6 +56,26 @@ static imgsim_status areas_init(struct areas *areas, uint32_t input, uint32_t ou
     return IMGSIM_OK;
 }
 
+/* The weights in the order in which reduce_row takes them, or NULL; release it with ims_free(). */
+static int16_t *make_pairs(const struct areas *areas, uint32_t output)
+{
+    size_t groups = ((size_t)output + 3) / 4 * (areas->taps / 2), size;
+    int16_t *pairs = NULL;
+
+    if (ims_mul_size(groups, IMS_REDUCE_PAIRS, &size))
+        pairs = ims_calloc(size, sizeof(*pairs));
+    for (size_t x = 0; pairs != NULL && x < output; x++)
+        for (size_t k = 0; k < areas->taps; k += 2) {
+            const uint16_t *weights = areas->weights + x * areas->taps + k;
+            int16_t *at = pairs + (x / 4 * areas->taps + k) / 2 * IMS_REDUCE_PAIRS +
+                          x % 4 * (IMS_REDUCE_PAIRS / 4);
+
+            for (size_t i = 0; i < IMS_REDUCE_PAIRS / 4; i++)
+                at[i] = (int16_t)weights[i % 2];
+        }
+    return pairs;
+}
+
 /* Input pixels that output i has weights for. */
 static size_t areas_count(const struct areas *areas, uint32_t i)
 {
@@ -73,7 +93,7 @@ ims_reduce_rgb(const imgsim_image *image, uint32_t width, uint32_t height, uint8
     const struct ims_pixel_kernels *kernels = ims_pixel_kernels();
     size_t row_size = (size_t)image->width * 3;
     struct areas columns = {0}, rows = {0};
-    uint16_t *values = NULL;
+    int16_t *values = NULL, *pairs = NULL;
     imgsim_status status;
 
     if (width < 1 || height < 1 || width > image->width || height > image->height)
@@ -84,7 +104,8 @@ ims_reduce_rgb(const imgsim_image *image, uint32_t width, uint32_t height, uint8
         (status = areas_init(&rows, image->height, height)) != IMGSIM_OK)
         goto done;
     values = ims_calloc(row_size + 3 * columns.taps + IMS_REDUCE_SLACK, sizeof(*values));
-    if (values == NULL) {
+    pairs = make_pairs(&columns, width);
+    if (values == NULL || pairs == NULL) {
         status = ims_fail_memory(row_size * sizeof(*values));
         goto done;
     }
@@ -93,13 +114,13 @@ ims_reduce_rgb(const imgsim_image *image, uint32_t width, uint32_t height, uint8
             image->pixels + rows.starts[y] * row_size, row_size, rows.weights + y * rows.taps,
             areas_count(&rows, y), row_size, values);
         kernels->reduce_row(
-            values, columns.starts, (const int16_t *)columns.weights, columns.taps, width,
-            out_pixels + (size_t)y * width * 3);
+            values, columns.starts, pairs, columns.taps, width, out_pixels + (size_t)y * width * 3);
     }
 
 done:
     areas_clear(&columns);
     areas_clear(&rows);
     ims_free(values);
+    ims_free(pairs);
     return status;
 }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Resampling: the antialiased bilinear filter that networks are trained with, and area means of
- * luma for hashes.
- */
+/* Resampling by the antialiased bilinear filter that networks are trained with. */
 #include "image/image.h"
 
 #include "core/memory.h"
-#include "image/pixels.h"
 
 #include <math.h>
 #include <string.h>
@@ -225,122 +221,4 @@ done:
     filter_release(&columns);
     filter_release(&rows);
     return status;
-}
-
-/* ---- area means of luma ---- */
-
-/*
- * Everything is an integer until the last division, so the result is the correctly rounded one on
- * every machine. In units of 1/height of an input row each output row is image->height high, and
- * likewise for columns: overlaps are whole numbers.
- */
-
-/*
- * How much of input pixel i (i * output .. (i + 1) * output) lies in output cell c (c * input ..
- * (c + 1) * input).
- */
-static uint64_t overlap(uint64_t i, uint64_t c, uint64_t input, uint64_t output)
-{
-    uint64_t start = i * output > c * input ? i * output : c * input;
-    uint64_t end = (i + 1) * output < (c + 1) * input ? (i + 1) * output : (c + 1) * input;
-
-    return end > start ? end - start : 0;
-}
-
-/* sums += weight * (the sum of `count` rows): rows that lie wholly in a cell are added up in 16 bits first. */
-static void add_rows(
-    const struct ims_pixel_kernels *kernels,
-    const uint8_t *rows,
-    size_t count,
-    size_t row_size,
-    uint32_t weight,
-    uint16_t *whole,
-    uint32_t *sums)
-{
-    while (count > 0) {
-        size_t part = count < IMS_SUM_ROWS_MAX ? count : IMS_SUM_ROWS_MAX;
-
-        kernels->sum_rows(rows, row_size, part, row_size, whole);
-        kernels->add_weighted(whole, weight, row_size, sums);
-        rows += part * row_size;
-        count -= part;
-    }
-}
-
-/*
- * Columns' weighted sums over the rows of cell row `cell`: row_size numbers, each up to 255 *
- * image->height. A row's weight is `cells` where it lies wholly in the cell.
- */
-static void
-sum_rows(const imgsim_image *image, uint32_t cell, uint32_t cells, uint16_t *whole, uint32_t *sums)
-{
-    const struct ims_pixel_kernels *kernels = ims_pixel_kernels();
-    size_t row_size = (size_t)image->width * 3;
-    uint64_t y = (uint64_t)cell * image->height / cells;
-
-    memset(sums, 0, row_size * sizeof(*sums));
-    while (y < image->height) {
-        uint64_t weight = overlap(y, cell, image->height, cells), end = y + 1;
-
-        if (weight == 0)
-            break;
-        while (weight == cells && end < image->height &&
-               overlap(end, cell, image->height, cells) == cells)
-            end++;
-        add_rows(
-            kernels, image->pixels + y * row_size, (size_t)(end - y), row_size, (uint32_t)weight,
-            whole, sums);
-        y = end;
-    }
-}
-
-/* Luma of Rec. 601 with 16 bits after the point; the weights sum to 65536. */
-static uint64_t luma(const uint64_t *rgb)
-{
-    return 19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2];
-}
-
-/* One row of cells from the columns' sums: the columns of a cell are added up first, luma is taken once. */
-static void mean_cells(const imgsim_image *image, const uint32_t *sums, uint32_t width, float *out)
-{
-    double area = (double)image->width * image->height * 65536.0;
-
-    for (uint32_t cell = 0; cell < width; cell++) {
-        uint64_t x = (uint64_t)cell * image->width / width, rgb[3] = {0};
-        const uint32_t *column = sums + x * 3;
-
-        while (x < image->width) {
-            uint64_t weight = overlap(x, cell, image->width, width), end = x + 1;
-            uint64_t whole[3] = {column[0], column[1], column[2]};
-
-            if (weight == 0)
-                break;
-            /* Columns that lie wholly in the cell have the same weight. */
-            for (column += 3;
-                 weight == width && (end + 1) * width <= (cell + UINT64_C(1)) * image->width;
-                 column += 3, end++)
-                for (int c = 0; c < 3; c++)
-                    whole[c] += column[c];
-            for (int c = 0; c < 3; c++)
-                rgb[c] += whole[c] * weight;
-            x = end;
-        }
-        out[cell] = (float)((double)luma(rgb) / area);
-    }
-}
-
-imgsim_status
-ims_resample_grey(const imgsim_image *image, uint32_t width, uint32_t height, float *out_values)
-{
-    size_t row_size = (size_t)image->width * 3;
-    uint32_t *sums = ims_alloc_array(row_size, sizeof(*sums) + sizeof(uint16_t));
-
-    if (sums == NULL)
-        return ims_fail_memory(row_size * (sizeof(*sums) + sizeof(uint16_t)));
-    for (uint32_t y = 0; y < height; y++) {
-        sum_rows(image, y, height, (uint16_t *)(sums + row_size), sums);
-        mean_cells(image, sums, width, out_values + (size_t)y * width);
-    }
-    ims_free(sums);
-    return IMGSIM_OK;
 }

@@ -17,6 +17,7 @@ static void check_sums(const struct ims_pixel_kernels *set, size_t size, size_t 
 {
     const size_t stride = size + offset, count = 1 + (size + offset) % ROWS_MAX;
     uint16_t out[LENGTH_MAX], weights[ROWS_MAX], left = IMS_REDUCE_ONE;
+    int16_t weighed[LENGTH_MAX];
     uint32_t sums[LENGTH_MAX];
 
     for (size_t y = 0; y < count; y++) {
@@ -35,13 +36,48 @@ static void check_sums(const struct ims_pixel_kernels *set, size_t size, size_t 
     set->add_weighted(out, 1000003, size, sums);
     for (size_t i = 0; i < size; i++)
         CHECK_EQUAL(sums[i], (uint32_t)i + out[i] * 1000003u);
-    set->weigh_rows(bytes + offset, stride, weights, count, size, out);
-    for (size_t i = 0; i < size; i++) {
-        uint32_t expected = 0;
+    for (int one = 0; one < 2; one++) {
+        /* The second time one row has all the weight. */
+        for (size_t y = 0; one && y < count; y++)
+            weights[y] = y + 1 == count ? IMS_REDUCE_ONE : 0;
+        set->weigh_rows(bytes + offset, stride, weights, count, size, weighed);
+        for (size_t i = 0; i < size; i++) {
+            int32_t expected = -32768;
 
-        for (size_t y = 0; y < count; y++)
-            expected += (uint32_t)bytes[offset + y * stride + i] * weights[y];
-        CHECK_EQUAL(out[i], expected);
+            for (size_t y = 0; y < count; y++)
+                expected += bytes[offset + y * stride + i] * weights[y];
+            CHECK_EQUAL(weighed[i], expected);
+        }
+    }
+}
+
+/* Memory of exactly the size needed. */
+static void check_cells(const struct ims_pixel_kernels *set, size_t size, size_t count)
+{
+    static const uint32_t edges[][2] = {{0, 0}, {0, 7}, {127, 0}, {31, 127}};
+    uint32_t out[LENGTH_MAX];
+
+    for (size_t e = 0; e < 4; e++) {
+        const struct ims_cell cell = {
+            .first = edges[e][0], .count = (uint32_t)count, .last = edges[e][1], .whole = 128};
+        const size_t above = cell.first > 0, below = cell.last > 0;
+        uint8_t *rows = malloc((above + count + below) * size + 1);
+
+        CHECK(rows != NULL);
+        memcpy(rows, bytes, (above + count + below) * size);
+        set->sum_cell(rows, size, &cell, size, out);
+        for (size_t i = 0; i < size; i++) {
+            uint32_t expected = 0;
+
+            if (above)
+                expected += rows[i] * cell.first;
+            for (size_t y = 0; y < count; y++)
+                expected += rows[(above + y) * size + i] * cell.whole;
+            if (below)
+                expected += rows[(above + count) * size + i] * cell.last;
+            CHECK_EQUAL(out[i], expected);
+        }
+        free(rows);
     }
 }
 
@@ -64,30 +100,32 @@ static void check_bins(const struct ims_pixel_kernels *set, size_t count)
 static void check_reduce_row(const struct ims_pixel_kernels *set, size_t width)
 {
     enum { TAPS = 4 };
-    uint16_t values[3 * (LENGTH_MAX + TAPS) + IMS_REDUCE_SLACK];
+    static const uint16_t weights[TAPS] = {100, 1, 155, 0};
+    static int16_t pairs[(LENGTH_MAX + 3) / 4 * TAPS / 2 * IMS_REDUCE_PAIRS];
+    int16_t values[3 * (LENGTH_MAX + TAPS) + IMS_REDUCE_SLACK];
     uint32_t starts[LENGTH_MAX];
-    int16_t weights[LENGTH_MAX * TAPS];
-    uint8_t out[LENGTH_MAX * 3];
+    uint8_t *out = malloc(3 * width + 1);
 
+    CHECK(out != NULL);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-        values[i] = (uint16_t)(bytes[i % sizeof(bytes)] * IMS_REDUCE_ONE);
+        values[i] = (int16_t)(bytes[i % sizeof(bytes)] * IMS_REDUCE_ONE - 32768);
     for (size_t x = 0; x < width; x++) {
         starts[x] = (uint32_t)(x * 7 % (LENGTH_MAX - 1));
-        weights[TAPS * x] = 100;
-        weights[TAPS * x + 1] = 1;
-        weights[TAPS * x + 2] = 155;
-        weights[TAPS * x + 3] = 0;
+        for (size_t k = 0; k < TAPS; k++)
+            for (size_t i = 0; i < 4; i++)
+                pairs[(x / 4 * TAPS + k) / 2 * IMS_REDUCE_PAIRS + x % 4 * 8 + 2 * i + k % 2] =
+                    (int16_t)weights[k];
     }
-    set->reduce_row(values, starts, weights, TAPS, width, out);
+    set->reduce_row(values, starts, pairs, TAPS, width, out);
     for (size_t x = 0; x < width; x++)
         for (size_t c = 0; c < 3; c++) {
-            uint32_t sum = 1u << 14;
+            uint32_t sum = 1u << 15;
 
             for (size_t k = 0; k < TAPS; k++)
-                sum += (uint32_t)(values[3 * (starts[x] + k) + c] >> 1) *
-                       (uint32_t)weights[TAPS * x + k];
-            CHECK_EQUAL(out[3 * x + c], sum >> 15);
+                sum += (uint32_t)(values[3 * (starts[x] + k) + c] + 32768) * weights[k];
+            CHECK_EQUAL(out[3 * x + c], sum >> 16);
         }
+    free(out);
 }
 
 static void every_set_gives_the_same(void)
@@ -102,6 +140,8 @@ static void every_set_gives_the_same(void)
         for (size_t size = 0; size < LENGTH_MAX; size++) {
             for (size_t offset = 0; offset < OFFSETS; offset++)
                 check_sums(set, size, offset);
+            for (size_t count = 0; count < ROWS_MAX - 2; count++)
+                check_cells(set, size, count);
             check_bins(set, size);
             check_reduce_row(set, size);
         }
