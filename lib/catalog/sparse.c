@@ -10,15 +10,29 @@
 
 #include <string.h>
 
+/* Whether eight counts are all 0, as most are. */
+static bool eight_zeros(const uint32_t *row)
+{
+    uint64_t pairs[4];
+
+    memcpy(pairs, row, sizeof(pairs));
+    return (pairs[0] | pairs[1] | pairs[2] | pairs[3]) == 0;
+}
+
 uint32_t
 ims_sparse_encode(const uint32_t *row, uint32_t dimension, uint16_t *out_bins, uint32_t *out_counts)
 {
     uint32_t length = 0;
 
-    for (uint32_t bin = 0; bin < dimension; bin++) {
-        out_bins[length] = (uint16_t)bin;
-        out_counts[length] = row[bin];
-        length += row[bin] != 0;
+    for (uint32_t bin = 0, end; bin < dimension; bin = end) {
+        end = dimension - bin < 8 ? dimension : bin + 8;
+        if (end - bin == 8 && eight_zeros(row + bin))
+            continue;
+        for (uint32_t i = bin; i < end; i++) {
+            out_bins[length] = (uint16_t)i;
+            out_counts[length] = row[i];
+            length += row[i] != 0;
+        }
     }
     return length;
 }
