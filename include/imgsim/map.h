@@ -87,8 +87,8 @@ typedef struct imgsim_map_options {
     imgsim_progress_callback progress;
     void *progress_data;
     /**
-     * Neighbour graph: 0 (default) exact for small sets, else candidates by inverted lists and descent, ranked by the true
-     * distance; 1 always exact.
+     * Neighbour graph: 0 (default) exact for small sets, else candidates by inverted lists and descent, ranked by distances
+     * that are good to about 1e-4 of themselves; 1 always exact.
      */
     int32_t exact_neighbours;
     /** Non-zero: make the map anew even if the catalog keeps a fresh one. Default 0. */

@@ -149,6 +149,7 @@ static imgsim_status check_rows(void *context, size_t item, uint32_t worker)
             IMGSIM_OK)
             return status;
     }
+    ims_map_rows_done(rows, first, end - first);
     return IMGSIM_OK;
 }
 
@@ -298,7 +299,7 @@ imgsim_status imgsim_map_new(
     const imgsim_map_options *options,
     imgsim_map **out_map)
 {
-    struct ims_map_rows set = {rows, NULL, row_count, row_dimension, false};
+    struct ims_map_rows set = {rows, NULL, row_count, row_dimension, false, false};
     imgsim_map_options settings;
     imgsim_status status;
 
@@ -316,6 +317,7 @@ imgsim_status imgsim_map_new(
     if (settings.metric == IMGSIM_METRIC_DEFAULT)
         settings.metric = IMGSIM_METRIC_COSINE;
     set.normalize = settings.metric == IMGSIM_METRIC_COSINE;
+    set.mapped = ims_map_rows_are_mapped(&set);
     return ims_map_make(&set, ids, &settings, NULL, out_map);
 }
 

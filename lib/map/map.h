@@ -51,6 +51,7 @@ struct ims_map_rows {
     size_t count;
     uint32_t dimension;
     bool normalize; /* cosine: rows are handed out at length 1 */
+    bool mapped;    /* in a shared mapping of a file: pages that were read may go */
 };
 
 /* One row as it is stored. */
@@ -63,6 +64,11 @@ static inline const float *ims_map_row(const struct ims_map_rows *rows, size_t p
 
 /* Copy rows `first` to first + count - 1 out, at length 1 if asked; a row of zeros stays. */
 void ims_map_copy_rows(const struct ims_map_rows *rows, size_t first, size_t count, float *out);
+
+/* What `mapped` is to be. */
+bool ims_map_rows_are_mapped(const struct ims_map_rows *rows);
+/* Rows `first` to first + count - 1 will not be read again for a while: a mapped file need not fill the memory. */
+void ims_map_rows_done(const struct ims_map_rows *rows, size_t first, size_t count);
 
 /* ---- one layout being made ---- */
 
@@ -82,6 +88,14 @@ struct ims_map_job {
  */
 imgsim_status
 ims_map_principal(const struct ims_map_job *job, uint32_t dimension, size_t sample, float *out);
+/* The same with the mean that was taken off (as many values as a row has), and of each row what is left, squared. */
+imgsim_status ims_map_principal_rest(
+    const struct ims_map_job *job,
+    uint32_t dimension,
+    size_t sample,
+    float *out,
+    float *out_mean,
+    float *out_rest);
 
 /* Make a map of rows; `options` were read and checked, their metric is known. */
 imgsim_status ims_map_make(

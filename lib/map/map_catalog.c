@@ -278,6 +278,7 @@ imgsim_status imgsim_map_new_catalog(
     request.rows.count = count;
     request.rows.dimension = imgsim_features_get_dimension(request.features);
     request.rows.normalize = request.settings.metric == IMGSIM_METRIC_COSINE;
+    request.rows.mapped = count > 0 && ims_map_rows_are_mapped(&request.rows);
     if ((status = find_places(&request)) != IMGSIM_OK)
         goto done;
     if ((*out_map = open_kept(&request)) == NULL)

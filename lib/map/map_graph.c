@@ -124,6 +124,7 @@ static imgsim_status compute_squares(void *context, size_t item, uint32_t worker
 
         metric->squares[i] = ims_exact_dot(row, row, metric->rows->dimension);
     }
+    ims_map_rows_done(metric->rows, first, end - first);
     return IMGSIM_OK;
 }
 

@@ -93,6 +93,8 @@ struct ims_map_kernels {
         size_t end,
         int divergence,
         float *out);
+    /* Sum of products; no part of it may leave 32 bits. */
+    int32_t (*dot_fixed)(const int16_t *a, const int16_t *b, size_t count);
     /* |y_j - y|^2 of points given by coordinate: columns[c] has `count` values. */
     void (*low_distances)(
         const float *const *columns,

@@ -118,6 +118,15 @@ static size_t filter(
     return found;
 }
 
+static int32_t dot_fixed(const int16_t *a, const int16_t *b, size_t count)
+{
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += (int32_t)a[i] * b[i];
+    return sum;
+}
+
 /* ---- UMAP ---- */
 
 INLINE uint32_t scramble(uint32_t h)
@@ -539,6 +548,7 @@ static size_t rank(const float *values, size_t count, float bound, size_t before
 const struct ims_map_kernels IMS_MAP_SET = {
     .name = IMS_MAP_SET_NAME,
     .filter = filter,
+    .dot_fixed = dot_fixed,
     .umap_move = umap_move,
     .tsne_attract = tsne_attract,
     .low_distances = low_distances,

@@ -474,7 +474,7 @@ imgsim_status imgsim_map_place(
         row_count == 0)
         return status;
     known = (struct ims_map_rows){
-        map_rows, NULL, map->count, row_dimension, map->metric == IMGSIM_METRIC_COSINE};
+        map_rows, NULL, map->count, row_dimension, map->metric == IMGSIM_METRIC_COSINE, false};
     fresh = known;
     fresh.base = rows;
     fresh.count = row_count;

@@ -375,7 +375,7 @@ imgsim_status imgsim_map_measure(
     const imgsim_quality_options *options,
     imgsim_quality *out_quality)
 {
-    struct ims_map_rows set = {rows, NULL, row_count, row_dimension, false};
+    struct ims_map_rows set = {rows, NULL, row_count, row_dimension, false, false};
     imgsim_quality_options settings;
     imgsim_status status;
 
@@ -415,9 +415,12 @@ imgsim_status imgsim_map_measure_catalog(
                 IMGSIM_ERROR_NOT_FOUND, "image %lld of the map has no row of \"%s\"",
                 (long long)map->ids[i], map->feature);
     if (status == IMGSIM_OK) {
-        rows = (struct ims_map_rows){
-            imgsim_features_get_rows(features), map->ids, map->count,
-            imgsim_features_get_dimension(features), map->metric == IMGSIM_METRIC_COSINE};
+        rows = (struct ims_map_rows){imgsim_features_get_rows(features),
+                                     map->ids,
+                                     map->count,
+                                     imgsim_features_get_dimension(features),
+                                     map->metric == IMGSIM_METRIC_COSINE,
+                                     false};
         status = measure(&rows, map->positions, map->dimension, &settings, out_quality);
     }
     imgsim_features_free(features);

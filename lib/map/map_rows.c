@@ -2,8 +2,10 @@
 /* Rows of a map in panels, and their first principal components. */
 #include "map/map.h"
 
+#include "core/mapping.h"
 #include "core/memory.h"
 #include "project/projector.h"
+#include "simd/kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,6 +32,31 @@ void ims_map_copy_rows(const struct ims_map_rows *rows, size_t first, size_t cou
     }
 }
 
+bool ims_map_rows_are_mapped(const struct ims_map_rows *rows)
+{
+    const float *first = ims_map_row(rows, 0), *last = first;
+
+    for (size_t i = 1; i < rows->count; i++) {
+        const float *row = ims_map_row(rows, i);
+
+        first = row < first ? row : first;
+        last = row > last ? row : last;
+    }
+    return ims_mapping_is_shared(first, (size_t)(last - first + rows->dimension) * sizeof(float));
+}
+
+void ims_map_rows_done(const struct ims_map_rows *rows, size_t first, size_t count)
+{
+    const float *begin, *end;
+
+    if (!rows->mapped || count == 0)
+        return;
+    begin = ims_map_row(rows, first);
+    end = ims_map_row(rows, first + count - 1) + rows->dimension;
+    if (begin < end) /* places in falling order stay */
+        ims_mapping_release(begin, (size_t)(end - begin) * sizeof(float));
+}
+
 /* ---- principal components ---- */
 
 struct projection {
@@ -40,6 +67,7 @@ struct projection {
     uint32_t components;
     float *panels; /* per worker: panel_rows x (d + components) */
     float *out;
+    float *rest; /* NULL: not wanted */
 };
 
 /* Rows of one panel taken every `step` points. */
@@ -65,6 +93,7 @@ fit(const struct ims_map_job *job, imgsim_projector *projector, size_t sample, s
         const size_t count = total - at < panel_rows ? total - at : panel_rows;
 
         copy_stepped(rows, at * step, count, step, panel);
+        ims_map_rows_done(rows, at * step, (count - 1) * step + 1);
         status = imgsim_projector_add(projector, panel, count);
         if (status == IMGSIM_OK)
             status = ims_meter_tick(job->meter, false);
@@ -73,6 +102,23 @@ fit(const struct ims_map_job *job, imgsim_projector *projector, size_t sample, s
     if (status == IMGSIM_OK)
         status = imgsim_projector_train(projector);
     return status;
+}
+
+/* What the components leave of each row, squared. */
+static void measure_rest(
+    const struct projection *projection,
+    const float *panel,
+    const float *projected,
+    size_t count,
+    float *out)
+{
+    const size_t d = projection->job->rows->dimension, m = projection->components;
+    const float *mean = imgsim_projector_get_mean(projection->projector);
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = fmaxf(
+            0.0f, ims_kernels()->l2_squared(panel + i * d, mean, d) -
+                      ims_kernels()->dot(projected + i * m, projected + i * m, m));
 }
 
 static imgsim_status project_panel(void *context, size_t item, uint32_t worker)
@@ -90,6 +136,7 @@ static imgsim_status project_panel(void *context, size_t item, uint32_t worker)
     if (worker == 0 && (status = ims_meter_tick(projection->job->meter, false)) != IMGSIM_OK)
         return status;
     ims_map_copy_rows(rows, first, count, panel);
+    ims_map_rows_done(rows, first, count);
     if ((status = imgsim_projector_transform(projection->projector, panel, count, projected)) !=
         IMGSIM_OK)
         return status;
@@ -100,15 +147,29 @@ static imgsim_status project_panel(void *context, size_t item, uint32_t worker)
         for (uint32_t c = m; c < projection->dimension; c++)
             out[c] = 0.0f;
     }
+    if (projection->rest != NULL)
+        measure_rest(projection, panel, projected, count, projection->rest + first);
     return IMGSIM_OK;
 }
 
 imgsim_status
 ims_map_principal(const struct ims_map_job *job, uint32_t dimension, size_t sample, float *out)
 {
+    return ims_map_principal_rest(job, dimension, sample, out, NULL, NULL);
+}
+
+imgsim_status ims_map_principal_rest(
+    const struct ims_map_job *job,
+    uint32_t dimension,
+    size_t sample,
+    float *out,
+    float *out_mean,
+    float *out_rest)
+{
     const struct ims_map_rows *rows = job->rows;
     const size_t panel_rows = PANEL_BYTES / sizeof(float) / rows->dimension + 1;
-    struct projection projection = {job, NULL, panel_rows, dimension, dimension, NULL, out};
+    struct projection projection = {job,       NULL, panel_rows, dimension,
+                                    dimension, NULL, out,        out_rest};
     imgsim_projector_options options;
     imgsim_projector *projector = NULL;
     imgsim_status status;
@@ -127,6 +188,8 @@ ims_map_principal(const struct ims_map_job *job, uint32_t dimension, size_t samp
         goto done;
 
     projection.projector = projector;
+    if (out_mean != NULL)
+        memcpy(out_mean, imgsim_projector_get_mean(projector), rows->dimension * sizeof(float));
     size = ims_pool_threads(job->pool) * panel_rows *
            ((size_t)rows->dimension + projection.components) * sizeof(float);
     if ((projection.panels = ims_alloc_aligned(size)) == NULL) {

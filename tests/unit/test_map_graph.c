@@ -62,7 +62,7 @@ static void the_exact_graph_is_exact(bool cosine, bool ties)
 {
     enum { N = 1500, D = 24, K = 10 };
     float *rows = make_rows(N, D, 40, 0.5), distances[K];
-    struct ims_map_rows set = {rows, NULL, N, D, cosine};
+    struct ims_map_rows set = {rows, NULL, N, D, cosine, false};
     uint32_t *neighbours = malloc(N * K * sizeof(uint32_t)), places[K];
     float *found = malloc(N * K * sizeof(float));
     struct ims_map_metric metric = {0};
@@ -92,7 +92,7 @@ static void lists_find_most_neighbours(uint32_t k, double least)
 {
     enum { N = 6000, D = 160 };
     float *rows = make_rows(N, D, 150, 0.8);
-    struct ims_map_rows set = {rows, NULL, N, D, true};
+    struct ims_map_rows set = {rows, NULL, N, D, true, false};
     const size_t edges = (size_t)N * k;
     uint32_t *truth = malloc(edges * sizeof(uint32_t)), *found[2];
     float *distances = malloc(edges * sizeof(float));
@@ -127,12 +127,48 @@ static void lists_find_most_neighbours(uint32_t k, double least)
     free(distances);
 }
 
+/* Distances by integers are near the true ones, also where rows nearly coincide, lie far from 0 or are 0. */
+static void integers_give_nearly_true_distances(bool cosine)
+{
+    enum { N = 400, D = 75 };
+    float *rows = make_rows(N, D, 20, 0.3), mean[D] = {0.0f};
+    struct ims_map_rows set = {rows, NULL, N, D, cosine, false};
+    struct ims_map_metric metric = {0};
+    struct ims_map_fixed fixed = {0};
+    uint32_t points[N];
+
+    for (size_t i = 0; i < N; i++) {
+        points[i] = (uint32_t)((i * 7 + 3) % N);
+        for (size_t c = 0; c < D; c++)
+            rows[i * D + c] += cosine ? 0.5f : 300.0f;
+    }
+    for (size_t c = 0; c < D; c++) {
+        rows[5 * D + c] = rows[9 * D + c]; /* equal */
+        rows[6 * D + c] = rows[9 * D + c] * (1.0f + (c == 2 ? 1e-4f : 0.0f));
+        rows[7 * D + c] = 0.0f;
+        rows[8 * D + c] = c == 4 ? 1000.0f : 0.0f; /* one value has it all */
+        mean[c] = cosine ? 0.04f : 300.0f;
+    }
+    CHECK_OK(ims_map_metric_init(&metric, &set, NULL));
+    CHECK_OK(ims_map_fixed_init(&fixed, &metric, points, mean, NULL));
+    for (size_t a = 0; a < N; a++)
+        for (size_t b = 0; b < N; b++) {
+            const double truth = ims_map_distance_exact(&metric, points[a], points[b]);
+
+            if (a != b)
+                CHECK_NEAR(ims_map_fixed_distance(&fixed, a, b), truth, 2e-3 * truth + 1e-9);
+        }
+    ims_map_fixed_clear(&fixed);
+    ims_map_metric_clear(&metric);
+    free(rows);
+}
+
 /* Identical rows, far more than a list holds: an answer in good time, everybody's neighbours at distance 0. */
 static void identical_rows_do_no_harm(void)
 {
     enum { N = 5000, D = 8, K = 5 };
     float *rows = calloc((size_t)N * D, sizeof(float));
-    struct ims_map_rows set = {rows, NULL, N, D, false};
+    struct ims_map_rows set = {rows, NULL, N, D, false, false};
     uint32_t *neighbours = malloc(N * K * sizeof(uint32_t));
     float *distances = malloc(N * K * sizeof(float));
     struct ims_map_metric metric = {0};
@@ -200,8 +236,10 @@ int main(void)
     the_exact_graph_is_exact(false, false);
     the_exact_graph_is_exact(false, true);
     the_exact_graph_is_exact(true, true);
-    lists_find_most_neighbours(14, 0.9);
-    lists_find_most_neighbours(90, 0.85);
+    lists_find_most_neighbours(14, 0.97);
+    lists_find_most_neighbours(90, 0.95);
+    integers_give_nearly_true_distances(true);
+    integers_give_nearly_true_distances(false);
     identical_rows_do_no_harm();
     parts_lie_apart();
     return 0;

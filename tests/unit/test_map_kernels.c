@@ -18,6 +18,7 @@ static float flat[POINTS * 2], deep[POINTS * 3];
 static uint64_t starts[POINTS + 1];
 static uint32_t targets[POINTS * EDGES], rates[POINTS * EDGES];
 static float weights[POINTS * EDGES];
+static int16_t fixed[POINTS];
 
 static void make_data(void)
 {
@@ -30,6 +31,7 @@ static void make_data(void)
         flat[i] = (float)(ims_rng_normal(&rng) * 12.0 + (i / 2 % 3 == 0 ? 30.0 : 0.0));
     for (size_t i = 0; i < POINTS; i++) {
         starts[i + 1] = (i + 1) * EDGES;
+        fixed[i] = (int16_t)(ims_rng_below(&rng, 11000) - 5500);
         for (size_t e = i * EDGES; e < (i + 1) * EDGES; e++) {
             targets[e] = (uint32_t)((i + 1 + ims_rng_below(&rng, POINTS - 1)) % POINTS);
             rates[e] = (uint32_t)ims_rng_next(&rng);
@@ -73,6 +75,8 @@ static void run_all(const struct ims_map_kernels *kernels, float b, float *out)
     used += POINTS * 2 + 1;
     kernels->power(weights, b, POINTS, out + used);
     used += POINTS;
+    for (size_t i = 0; i < 70; i++) /* lengths that are no whole vectors */
+        out[used++] = (float)kernels->dot_fixed(fixed + i, fixed + 2 * i, i);
     used += kernels->filter(flat, deep, POINTS, 5.0f, positions, out + used);
     out[used++] = (float)kernels->rank(flat, POINTS, flat[9], 9);
     CHECK(used < OUT);
