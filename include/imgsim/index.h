@@ -23,7 +23,8 @@ enum {
      */
     IMGSIM_INDEX_AUTO = 0,
     /**
-     * The answer is the true one, ties by id, whatever the batch, threads and processor. From 1,024 rows on planes (small copies
+     * The answer is the true one, ties by id, whatever the batch, threads and processor: for cosine, angular, inner product, L2 and
+     * Mahalanobis by the distances of the real numbers that the floats are, for others by distances in double precision. From 1,024 rows on planes (small copies
      * of the rows) rule out most of them by bounds; docs/exact-search.md. They are made when the index is saved, or once so many
      * queries came that they are worth it, and are saved with it.
      */

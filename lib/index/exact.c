@@ -4,8 +4,8 @@
  *
  * A row's key (what rows are ordered by) is known between two bounds after the float pass. With T the k-th smallest of the
  * upper bounds, no row whose lower bound exceeds T can be an answer, and every other is kept, however many there are. What is
- * kept is scored again by lib/simd/reference.h and sorted by (key, id). So the answer does not depend on how the float pass
- * was made: one row after another or by a matrix product, in which parts, by which instructions.
+ * kept is scored again by lib/simd/reference.h and put in its true order (rank.c). So the answer does not depend on how the float
+ * pass was made: one row after another or by a matrix product, in which parts, by which instructions.
  */
 #include "index/coarse.h"
 #include "index/index_private.h"
@@ -203,12 +203,10 @@ imgsim_status ims_answer_query(
     size_t part_count,
     double bound)
 {
-    const imgsim_index *index = search->index;
     struct ims_collector all;
-    struct ims_neighbour *answers = NULL;
+    struct ims_candidate *candidates = NULL;
     imgsim_status status = IMGSIM_OK;
-    struct ims_topk topk;
-    size_t room = 0;
+    size_t room = 0, count = 0;
 
     ims_collector_init(&all, search->k);
     all.bound = bound;
@@ -221,33 +219,43 @@ imgsim_status ims_answer_query(
             }
         room += parts[part].count;
     }
-    room = room < all.k ? room : all.k;
-    if ((answers = ims_alloc_array(room, sizeof(*answers))) == NULL) {
-        status = ims_fail_memory(room * sizeof(*answers));
+    if ((candidates = ims_alloc_array(room, sizeof(*candidates))) == NULL) {
+        status = ims_fail_memory(room * sizeof(*candidates));
         goto done;
     }
-
-    ims_topk_init(&topk, answers, room);
     for (size_t part = 0; part < part_count; part++)
-        for (size_t i = 0; i < parts[part].count; i++) {
-            const struct ims_candidate candidate = parts[part].candidates[i];
-
-            if (candidate.lower > all.bound)
-                continue;
-            ims_topk_push(
-                &topk,
-                ims_estimates_are_keys(index) ? candidate.lower
-                                              : ims_exact_key(index, prepared, candidate.slot),
-                ims_rows_id(&index->rows, candidate.slot));
-        }
-    ims_topk_sort(&topk);
-    for (size_t i = 0; i < topk.count; i++)
-        answers[i].distance = ims_key_distance(index->metric, answers[i].distance);
-    ims_write_answers(search, query, answers, topk.count);
+        for (size_t i = 0; i < parts[part].count; i++)
+            if (parts[part].candidates[i].lower <= all.bound)
+                candidates[count++] = parts[part].candidates[i];
+    status = ims_answer(search, query, prepared, candidates, count);
 
 done:
-    ims_free(answers);
+    ims_free(candidates);
     ims_collector_clear(&all);
+    return status;
+}
+
+imgsim_status ims_answer(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_prepared_query *prepared,
+    const struct ims_candidate *candidates,
+    size_t count)
+{
+    const size_t room = count < search->k ? count : search->k;
+    struct ims_neighbour *answers = ims_alloc_array(room, sizeof(*answers));
+    imgsim_status status;
+    size_t found;
+
+    if (answers == NULL)
+        return ims_fail_memory(room * sizeof(*answers));
+    status = ims_rank(search->index, prepared, candidates, count, search->k, answers, &found);
+    if (status == IMGSIM_OK) {
+        for (size_t i = 0; i < found; i++)
+            answers[i].distance = ims_key_distance(search->index->metric, answers[i].distance);
+        ims_write_answers(search, query, answers, found);
+    }
+    ims_free(answers);
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct ims_candidate;
 struct ims_coarse;
 struct ims_collector;
 struct ims_graph;
@@ -156,10 +157,24 @@ ims_exact_key(const imgsim_index *index, const struct ims_prepared_query *query,
 /* The metric's value, the same way. */
 double
 ims_exact_value(const imgsim_index *index, const struct ims_prepared_query *query, uint32_t slot);
+/* How far ims_exact_key() may be from the true key; 0 for metrics without a true order. */
+double ims_key_error(
+    const imgsim_index *index,
+    const struct ims_prepared_query *query,
+    uint32_t slot,
+    double key);
+/*
+ * Whether rows are ordered by the true key, that of the real numbers which the floats are: cosine, angular, inner product, L2,
+ * and Mahalanobis after R. Others are ordered by the key as computed.
+ */
+bool ims_metric_has_true_order(const imgsim_index *index);
 /* Distance to answer with, from the key. */
 double ims_key_distance(int32_t metric, double key);
 
-/* Bounds of the keys of `count` rows from float arithmetic: lower[i] <= ims_exact_key() <= upper[i]. */
+/*
+ * Bounds of the keys of `count` rows from float arithmetic: lower[i] <= key <= upper[i], of the key as computed and of the true
+ * one.
+ */
 imgsim_status ims_estimate_keys(
     const imgsim_index *index,
     const struct ims_prepared_query *query,
@@ -182,6 +197,21 @@ bool ims_metric_by_dots(int32_t metric);
 bool ims_estimates_are_keys(const imgsim_index *index);
 /* Make sure the sums of borrowed rows are known. */
 imgsim_status ims_index_sums(const imgsim_index *index, struct ims_pool *pool);
+
+/* ---- rank.c ---- */
+
+/*
+ * The k nearest of the candidates in their true order, ties by id: at most k, and at most `count`, neighbours with keys that do
+ * not fall. Every row that may be one of them must be among the candidates.
+ */
+imgsim_status ims_rank(
+    const imgsim_index *index,
+    const struct ims_prepared_query *query,
+    const struct ims_candidate *candidates,
+    size_t count,
+    size_t k,
+    struct ims_neighbour *out,
+    size_t *out_count);
 
 /* ---- exact_sparse.c ---- */
 
@@ -215,6 +245,13 @@ imgsim_status ims_answer_query(
     const struct ims_collector *parts,
     size_t part_count,
     double bound);
+/* The same from candidates among which all answers are. */
+imgsim_status ims_answer(
+    const struct ims_search *search,
+    size_t query,
+    const struct ims_prepared_query *prepared,
+    const struct ims_candidate *candidates,
+    size_t count);
 /* Write the k answers of one query from `count` neighbours, nearest first. */
 void ims_write_answers(
     const struct ims_search *search,

@@ -284,32 +284,19 @@ static imgsim_status score_rest(struct probe *probe)
     return status;
 }
 
-/* Double precision decides. */
+/* What is left is put in its true order. */
 static imgsim_status answer(struct probe *probe, size_t query)
 {
-    const imgsim_index *index = probe->search->index;
-    const struct ims_collector *kept = &probe->collector;
-    const size_t room = kept->count < kept->k ? kept->count : kept->k;
-    struct ims_neighbour *answers = ims_alloc_array(room, sizeof(*answers));
-    struct ims_topk topk;
+    struct ims_collector *kept = &probe->collector;
+    size_t count = 0;
 
-    if (answers == NULL)
-        return ims_fail_memory(room * sizeof(*answers));
-    ims_topk_init(&topk, answers, room);
-    for (size_t i = 0; i < kept->count; i++)
-        if (kept->candidates[i].lower <= kept->bound)
-            ims_topk_push(
-                &topk, ims_exact_key(index, &probe->prepared, kept->candidates[i].slot),
-                ims_rows_id(&index->rows, kept->candidates[i].slot));
     atomic_fetch_add(&probe->search->counts->rows_read, probe->scored + probe->seeds);
     atomic_fetch_add(&probe->search->counts->rows_decided, kept->count);
-    atomic_fetch_add(&probe->search->counts->plane_rows[0], index->rows.slot_count);
-    ims_topk_sort(&topk);
-    for (size_t i = 0; i < topk.count; i++)
-        answers[i].distance = ims_key_distance(index->metric, answers[i].distance);
-    ims_write_answers(probe->search, query, answers, topk.count);
-    ims_free(answers);
-    return IMGSIM_OK;
+    atomic_fetch_add(&probe->search->counts->plane_rows[0], probe->search->index->rows.slot_count);
+    for (size_t i = 0; i < kept->count; i++)
+        if (kept->candidates[i].lower <= kept->bound)
+            kept->candidates[count++] = kept->candidates[i];
+    return ims_answer(probe->search, query, &probe->prepared, kept->candidates, count);
 }
 
 /* ---- one query ---- */
