@@ -9,12 +9,15 @@
 #include <math.h>
 #include <string.h>
 
-/* Rows that the groups are chosen by, and rows encoded by one thread at a time. */
+/* Rows that the groups are chosen by, rows that edges of levels are chosen by, and rows encoded by one thread at a time. */
 #define SAMPLE_ROWS 4096
+#define FIT_ROWS 1024
 #define ENCODE_ROWS 1024
 /* Groups of the two levels. */
 #define GROUPS_FEW 64
 #define GROUPS_MANY 256
+/* Groups of chi-square. */
+#define GROUPS_LEVELS 512
 /* Groups are chosen again when there are this many times the rows they were chosen for. */
 #define GROWTH 4
 
@@ -51,34 +54,36 @@ void ims_coarse_free(struct ims_coarse *coarse)
         ims_free(coarse->scale[level]);
         ims_free(coarse->extra[level]);
     }
-    if (coarse->owned)
+    if (coarse->owned) {
         ims_free(coarse->offset);
+        ims_free(coarse->edges);
+    }
     ims_free(coarse);
 }
 
 /* Room for `slots` slots in whole blocks; false when out of memory, everything as before then. */
 static bool grow(struct ims_coarse *coarse, size_t slots)
 {
+    const size_t step = ims_coarse_step(coarse);
     size_t capacity = coarse->capacity + coarse->capacity / 2;
 
     if (slots <= coarse->capacity)
         return true;
     capacity = capacity < slots ? slots : capacity;
-    capacity = (capacity + IMS_COARSE_BLOCK - 1) / IMS_COARSE_BLOCK * IMS_COARSE_BLOCK;
+    capacity = (capacity + step - 1) / step * step;
     for (int level = 0; level < coarse->levels; level++) {
+        const size_t code_size = ims_coarse_code_size(coarse, level);
         size_t scale = coarse->capacity, extra = coarse->capacity, size;
         uint8_t *codes;
 
-        if (!ims_mul_size(capacity, coarse->groups[level], &size) ||
+        if (!ims_mul_size(capacity, code_size, &size) ||
             !ims_grow((void **)&coarse->scale[level], &scale, capacity, sizeof(float)) ||
             !ims_grow((void **)&coarse->extra[level], &extra, capacity, sizeof(float)) ||
             (codes = ims_alloc_aligned(size)) == NULL)
             return false;
         if (coarse->slot_count > 0)
-            memcpy(codes, coarse->codes[level], coarse->capacity * coarse->groups[level]);
-        memset(
-            codes + coarse->capacity * coarse->groups[level], 0,
-            (capacity - coarse->capacity) * coarse->groups[level]);
+            memcpy(codes, coarse->codes[level], coarse->capacity * code_size);
+        memset(codes + coarse->capacity * code_size, 0, (capacity - coarse->capacity) * code_size);
         ims_free_aligned(coarse->codes[level]);
         coarse->codes[level] = codes;
     }
@@ -111,6 +116,13 @@ imgsim_status ims_coarse_own(struct ims_coarse *coarse)
     copy.owned = true;
     copy.capacity = copy.slot_count = 0;
     copy.offset = NULL;
+    if (coarse->by_edges) {
+        const size_t edges = (size_t)coarse->groups[0] * IMS_COARSE_EDGES;
+
+        if ((copy.edges = ims_alloc_array(edges, sizeof(*copy.edges))) != NULL)
+            memcpy(copy.edges, coarse->edges, edges * sizeof(*copy.edges));
+        complete = copy.edges != NULL;
+    }
     for (int level = 0; level < IMS_COARSE_LEVELS; level++) {
         copy.group_of[level] = ims_alloc_array(copy.dimension, sizeof(**copy.group_of));
         copy.codes[level] = NULL;
@@ -123,7 +135,9 @@ imgsim_status ims_coarse_own(struct ims_coarse *coarse)
             copy.dimension * sizeof(**copy.group_of));
     if (complete && (complete = grow(&copy, coarse->slot_count)))
         for (int level = 0; level < copy.levels; level++) {
-            memcpy(copy.codes[level], coarse->codes[level], copy.capacity * copy.groups[level]);
+            memcpy(
+                copy.codes[level], coarse->codes[level],
+                copy.capacity * ims_coarse_code_size(&copy, level));
             memcpy(copy.scale[level], coarse->scale[level], coarse->slot_count * sizeof(float));
             memcpy(copy.extra[level], coarse->extra[level], coarse->slot_count * sizeof(float));
         }
@@ -143,6 +157,30 @@ imgsim_status ims_coarse_own(struct ims_coarse *coarse)
 
 /* ---- one row ---- */
 
+/* The same of a sparse row, whose values are counts times a scale: off by the rounding of values to floats, which bounds allow. */
+static void add_entries(
+    const struct ims_rows *rows,
+    const uint16_t *group_of,
+    uint32_t slot,
+    bool square,
+    double *masses)
+{
+    const double scale = ims_rows_scale(rows, slot), factor = square ? scale * scale : scale;
+    const size_t first = rows->offsets[slot], length = rows->lengths[slot];
+    uint32_t room[IMS_ENTRIES];
+
+    for (size_t start = 0; start < length; start += IMS_ENTRIES) {
+        const size_t used = length - start < IMS_ENTRIES ? length - start : IMS_ENTRIES;
+        const uint16_t *bins = rows->bins + first + start;
+        const uint32_t *counts = ims_rows_counts(rows, first + start, used, room);
+
+        for (size_t e = 0; e < used; e++)
+            if (bins[e] < rows->dimension) /* a mapped matrix is not to be trusted */
+                masses[group_of[bins[e]]] +=
+                    factor * (square ? (double)counts[e] * counts[e] : (double)counts[e]);
+    }
+}
+
 /* A row's values as they come: adds each value, or its square, to its group of the second level. */
 static void
 add_masses(const imgsim_index *index, const uint16_t *group_of, uint32_t slot, double *masses)
@@ -157,18 +195,7 @@ add_masses(const imgsim_index *index, const uint16_t *group_of, uint32_t slot, d
             if (row[bin] != 0)
                 masses[group_of[bin]] += square ? (double)row[bin] * row[bin] : (double)row[bin];
     } else {
-        const uint64_t divisor = ims_rows_divisor(rows, slot);
-        const uint16_t *bins;
-        float values[IMS_ENTRIES];
-
-        for (size_t start = 0; start < rows->lengths[slot]; start += IMS_ENTRIES) {
-            const size_t used = ims_rows_entries(rows, slot, divisor, start, &bins, values);
-
-            for (size_t e = 0; e < used; e++)
-                if (bins[e] < index->dimension)
-                    masses[group_of[bins[e]]] +=
-                        square ? (double)values[e] * values[e] : (double)values[e];
-        }
+        add_entries(rows, group_of, slot, square, masses);
     }
 }
 
@@ -196,8 +223,6 @@ encode_groups(const imgsim_index *index, const double *masses, uint32_t groups, 
     }
     if (!by_mass)
         extra = sqrt(extra);
-    if (index->metric == IMGSIM_METRIC_CHI_SQUARE)
-        extra = 0; /* its terms are evaluated over all masses that round to a code */
     return (struct ims_coarse_row){by_mass ? scale : step, (float)(extra * 1.000001)};
 }
 
@@ -227,6 +252,22 @@ row_terms(const imgsim_index *index, struct ims_row_sums sums, double *factor, f
     return true;
 }
 
+static struct ims_row_sums sums_of(const imgsim_index *index, uint32_t slot)
+{
+    return index->rows.sums != NULL ? index->rows.sums[slot] : ims_rows_sum(&index->rows, slot);
+}
+
+static void encode_levels(const imgsim_index *index, struct ims_coarse *coarse, uint32_t slot)
+{
+    double masses[IMS_COARSE_GROUPS_MAX] = {0}, factor;
+
+    add_masses(index, coarse->group_of[0], slot, masses);
+    ims_levels_encode(coarse, slot, masses);
+    coarse->scale[0][slot] = 0;
+    coarse->extra[0][slot] =
+        row_terms(index, sums_of(index, slot), &factor, &coarse->offset[slot]) ? 0 : INFINITY;
+}
+
 static void encode(const imgsim_index *index, struct ims_coarse *coarse, uint32_t slot)
 {
     double masses[IMS_COARSE_GROUPS_MAX] = {0}, merged[IMS_COARSE_GROUPS_MAX] = {0};
@@ -235,6 +276,10 @@ static void encode(const imgsim_index *index, struct ims_coarse *coarse, uint32_
     struct ims_coarse_row row[IMS_COARSE_LEVELS];
     double factor;
 
+    if (coarse->by_edges) {
+        encode_levels(index, coarse, slot);
+        return;
+    }
     add_masses(index, coarse->group_of[1], slot, masses);
     for (uint32_t g = 0; g < coarse->groups[1]; g++)
         merged[coarse->parent_of[g]] += masses[g];
@@ -246,7 +291,7 @@ static void encode(const imgsim_index *index, struct ims_coarse *coarse, uint32_
         coarse->codes[0]
                      [((size_t)slot / IMS_COARSE_BLOCK * coarse->groups[0] + g) * IMS_COARSE_BLOCK +
                       slot % IMS_COARSE_BLOCK] = first[g];
-    if (!row_terms(index, ims_rows_sum(&index->rows, slot), &factor, &coarse->offset[slot]))
+    if (!row_terms(index, sums_of(index, slot), &factor, &coarse->offset[slot]))
         factor = NAN;
     for (int level = 0; level < coarse->levels; level++) {
         const float scale = row[level].scale * (float)factor;
@@ -269,8 +314,9 @@ struct encoding {
 static imgsim_status encode_rows(void *context, size_t item, uint32_t worker)
 {
     const struct encoding *work = context;
-    const size_t first = work->from + item * ENCODE_ROWS;
-    const size_t last = first + ENCODE_ROWS < work->end ? first + ENCODE_ROWS : work->end;
+    const size_t start = (work->from / ENCODE_ROWS + item) * ENCODE_ROWS;
+    const size_t first = start > work->from ? start : work->from;
+    const size_t last = start + ENCODE_ROWS < work->end ? start + ENCODE_ROWS : work->end;
 
     (void)worker;
     for (size_t slot = first; slot < last; slot++)
@@ -300,6 +346,37 @@ static void weigh_bins(const imgsim_index *index, const uint16_t *bin_of, double
     }
 }
 
+/* Edges of levels from a sample of the rows. */
+static imgsim_status fit_edges(const imgsim_index *index, struct ims_coarse *coarse)
+{
+    imgsim_status status = IMGSIM_OK;
+    const size_t slots = index->rows.slot_count, groups = coarse->groups[0];
+    const size_t step = slots / FIT_ROWS + 1;
+    float *masses = ims_calloc(slots / step + 1, groups * sizeof(*masses));
+    size_t rows = 0;
+
+    coarse->edges = ims_alloc_array(groups, IMS_COARSE_EDGES * sizeof(*coarse->edges));
+    if (masses == NULL || coarse->edges == NULL) {
+        status = ims_fail_memory((slots / step + 1) * groups * sizeof(*masses));
+        goto done;
+    }
+    for (size_t slot = 0; slot < slots; slot += step) {
+        double row[IMS_COARSE_GROUPS_MAX] = {0};
+
+        if (ims_rows_id(&index->rows, (uint32_t)slot) < 0)
+            continue;
+        add_masses(index, coarse->group_of[0], (uint32_t)slot, row);
+        for (size_t g = 0; g < groups; g++)
+            masses[rows * groups + g] = (float)row[g];
+        rows++;
+    }
+    status = ims_levels_fit(coarse, masses, rows);
+
+done:
+    ims_free(masses);
+    return status;
+}
+
 /* Planes without rows, whose groups suit the rows that are there. */
 static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
 {
@@ -307,8 +384,9 @@ static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
     struct ims_coarse *coarse = ims_calloc(1, sizeof(*coarse));
     uint16_t *bin_of = ims_alloc_array(index->dimension, sizeof(*bin_of));
     double *weights = ims_calloc(index->dimension, 2 * sizeof(*weights));
-    const bool chi_square = index->metric == IMGSIM_METRIC_CHI_SQUARE;
-    uint32_t counts[IMS_COARSE_LEVELS] = {chi_square ? GROUPS_MANY : GROUPS_FEW, GROUPS_MANY};
+    const bool by_edges = index->metric == IMGSIM_METRIC_CHI_SQUARE;
+    uint32_t counts[IMS_COARSE_LEVELS] = {
+        by_edges ? GROUPS_LEVELS : GROUPS_FEW, by_edges ? GROUPS_LEVELS : GROUPS_MANY};
     bool complete = coarse != NULL && bin_of != NULL && weights != NULL;
 
     for (int level = 0; level < IMS_COARSE_LEVELS && complete; level++)
@@ -327,11 +405,14 @@ static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
         IMGSIM_OK)
         goto done;
     coarse->dimension = index->dimension;
-    coarse->levels = chi_square ? 1 : 2;
+    coarse->by_edges = by_edges;
+    coarse->levels = by_edges ? 1 : 2;
     coarse->made_at = index->rows.slot_count;
     for (int level = 0; level < IMS_COARSE_LEVELS; level++)
         coarse->groups[level] = (counts[level] + 15) / 16 * 16;
     ims_coarse_find_parents(coarse);
+    if (by_edges && (status = fit_edges(index, coarse)) != IMGSIM_OK)
+        goto done;
     *out = coarse;
     coarse = NULL;
 
@@ -358,6 +439,7 @@ static imgsim_status extend(imgsim_index *index, struct ims_pool *pool)
 {
     imgsim_status status;
     struct encoding work = {.index = index, .end = index->rows.slot_count};
+    size_t chunks; /* whole ones: rows of two blocks share bytes */
 
     if (index->coarse != NULL && work.end > GROWTH * index->coarse->made_at + 1024) {
         ims_coarse_free(index->coarse);
@@ -371,8 +453,8 @@ static imgsim_status extend(imgsim_index *index, struct ims_pool *pool)
         return ims_fail_memory(work.end * (index->coarse->groups[0] + index->coarse->groups[1]));
     work.coarse = index->coarse;
     work.from = index->coarse->slot_count;
-    status = ims_pool_run(
-        pool, (work.end - work.from + ENCODE_ROWS - 1) / ENCODE_ROWS, encode_rows, &work);
+    chunks = (work.end + ENCODE_ROWS - 1) / ENCODE_ROWS - work.from / ENCODE_ROWS;
+    status = ims_pool_run(pool, chunks, encode_rows, &work);
     if (status == IMGSIM_OK)
         index->coarse->slot_count = work.end;
     return status;

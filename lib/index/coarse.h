@@ -4,8 +4,8 @@
  * query. docs/exact-histograms.md derives the bounds.
  *
  * The bins are merged twice: into few groups, whose codes are laid out for scanning all rows, and into more, whose codes are
- * looked at for the rows that are left; chi-square needs the many groups from the start, and has no second level. Codes are
- * roots: a group's mass is about scale * code^2.
+ * looked at for the rows that are left. Codes are roots: a group's mass is about scale * code^2. Chi-square has one level of many
+ * groups, whose codes of four bits say between which two edges of the group a mass lies.
  */
 #ifndef IMS_INDEX_COARSE_H
 #define IMS_INDEX_COARSE_H
@@ -20,6 +20,8 @@
 /* Levels: few groups, more groups; a group of the second lies within one of the first. */
 #define IMS_COARSE_LEVELS 2
 #define IMS_COARSE_GROUPS_MAX 512
+/* Chi-square: edges between the levels of a group, of which four bits name one. */
+#define IMS_COARSE_EDGES 15
 /* Sums of histograms for which the bounds are derived; others are compared without them. */
 #define IMS_COARSE_LEAST 1e-3
 #define IMS_COARSE_MOST 1e9
@@ -34,7 +36,8 @@ struct ims_coarse_row {
 struct ims_coarse {
     bool owned;
     uint32_t dimension;
-    int levels;                            /* with codes: 1 or 2 */
+    bool by_edges; /* chi-square: codes of four bits, two blocks of rows in the halves of a byte */
+    int levels;    /* with codes: 1 or 2 */
     uint32_t groups[IMS_COARSE_LEVELS];    /* multiples of 16 */
     uint16_t *group_of[IMS_COARSE_LEVELS]; /* dimension groups of bins */
     uint16_t parent_of
@@ -42,7 +45,9 @@ struct ims_coarse {
     uint64_t made_at;                  /* rows that the groups were chosen for */
     size_t slot_count;                 /* slots with codes */
     size_t capacity;                   /* slots there is room for: whole blocks */
-    uint8_t *codes[IMS_COARSE_LEVELS]; /* 0: block, group, row; 1: row, group */
+    uint8_t *codes[IMS_COARSE_LEVELS]; /* 0: block, or two of them, group, row; 1: row, group */
+    /* groups x IMS_COARSE_EDGES, rising: a code is the number of edges that are not above the mass. */
+    float *edges;
     float *scale[IMS_COARSE_LEVELS];
     float *extra[IMS_COARSE_LEVELS];
     float *offset; /* L1: a row's sum; correlation: sum / (dimension sqrt(variance)) */
@@ -55,8 +60,7 @@ struct ims_coarse_query {
     uint16_t *list;
     size_t list_count;
     float *q[IMS_COARSE_LEVELS];
-    float *c,
-        *v; /* chi-square, first level: whether all bins of the group are in the query, one over its mass */
+    uint8_t *tables; /* chi-square: terms by code of the listed groups, in units of by_sum */
     /* score = base + by_offset * offset + by_extra * extra + by_sum * sum, the sum times the row's scale if `scaled`. */
     float base, by_offset, by_extra, by_sum;
     bool scaled;
@@ -74,7 +78,34 @@ imgsim_status ims_coarse_merge(
     uint32_t counts[IMS_COARSE_LEVELS],
     uint16_t *const group_of[IMS_COARSE_LEVELS]);
 
+/* ---- coarse_levels.c: codes by edges ---- */
+
+/* Choose the edges from `rows` rows of masses per group. */
+imgsim_status ims_levels_fit(struct ims_coarse *coarse, const float *masses, size_t rows);
+void ims_levels_encode(struct ims_coarse *coarse, uint32_t slot, const double *masses);
+/* Tables of chi-square. */
+imgsim_status ims_levels_prepare(
+    const imgsim_index *index,
+    const struct ims_prepared_query *prepared,
+    struct ims_coarse_query *query);
+void ims_levels_scores(
+    const struct ims_coarse *coarse,
+    const struct ims_coarse_query *query,
+    size_t block,
+    float out[IMS_COARSE_BLOCK]);
+
 /* ---- coarse.c ---- */
+
+/* Slots come in multiples of this. */
+static inline size_t ims_coarse_step(const struct ims_coarse *coarse)
+{
+    return coarse->by_edges ? 2 * IMS_COARSE_BLOCK : IMS_COARSE_BLOCK;
+}
+/* Bytes of a slot's codes. */
+static inline size_t ims_coarse_code_size(const struct ims_coarse *coarse, int level)
+{
+    return coarse->by_edges ? coarse->groups[level] / 2 : coarse->groups[level];
+}
 
 /* Whether rows of this form and metric have planes. */
 bool ims_coarse_serves(const imgsim_index *index);

@@ -23,6 +23,7 @@ void ims_coarse_query_clear(struct ims_coarse_query *query)
 {
     ims_free(query->q[0]);
     ims_free(query->list);
+    ims_free(query->tables);
     memset(query, 0, sizeof(*query));
 }
 
@@ -49,10 +50,7 @@ static bool set_factors(
         query->by_offset = (float)(1 - MARGIN);
         query->by_extra = query->by_sum = -(float)(2 * (1 + MARGIN));
         break;
-    case IMGSIM_METRIC_CHI_SQUARE: /* (3) */
-        query->base = (float)(-MARGIN * prepared->counted);
-        query->by_extra = -1;
-        query->by_sum = (float)(1 - MARGIN);
+    case IMGSIM_METRIC_CHI_SQUARE: /* (3): coarse_levels.c */
         break;
     case IMGSIM_METRIC_BHATTACHARYYA: /* (4) */
         *norm = sum;
@@ -95,26 +93,15 @@ static void merge_query(
         out[g] = (float)(norm > 0 ? sqrt(masses[g] / norm) : masses[g]);
 }
 
-/* The groups of the first level where the query has something, and what chi-square needs of them. */
-static void list_groups(
-    const imgsim_index *index,
-    const struct ims_prepared_query *prepared,
-    struct ims_coarse_query *query)
+/* The groups of the first level where the query has something. */
+static void list_groups(const imgsim_index *index, struct ims_coarse_query *query)
 {
-    const struct ims_coarse *coarse = index->coarse;
-    bool empty[IMS_COARSE_GROUPS_MAX] = {false};
-
-    for (uint32_t bin = 0; bin < index->dimension; bin++)
-        if (!(prepared->scan[bin] > 0))
-            empty[coarse->group_of[0][bin]] = true;
-    for (uint32_t g = 0; g < coarse->groups[0]; g++) {
+    for (uint32_t g = 0; g < index->coarse->groups[0]; g++) {
         const float mass = query->q[0][g];
 
         if (!(mass > 0))
             continue;
         query->q[0][query->list_count] = mass;
-        query->c[query->list_count] = empty[g] ? 0 : 1;
-        query->v[query->list_count] = 1 / mass;
         query->list[query->list_count++] = (uint16_t)g;
     }
 }
@@ -125,24 +112,28 @@ imgsim_status ims_coarse_prepare(
     struct ims_coarse_query *out)
 {
     const size_t few = index->coarse->groups[0], many = index->coarse->groups[1];
+    imgsim_status status;
     double norm;
 
     memset(out, 0, sizeof(*out));
     out->usable = set_factors(index, prepared, out, &norm);
     if (!out->usable)
         return IMGSIM_OK;
-    out->q[0] = ims_alloc_array(3 * few + many, sizeof(float));
+    if (index->coarse->by_edges) {
+        if ((status = ims_levels_prepare(index, prepared, out)) != IMGSIM_OK)
+            ims_coarse_query_clear(out);
+        return status;
+    }
+    out->q[0] = ims_alloc_array(few + many, sizeof(float));
     out->list = ims_alloc_array(few, sizeof(*out->list));
     if (out->q[0] == NULL || out->list == NULL) {
         ims_coarse_query_clear(out);
-        return ims_fail_memory((3 * few + many) * sizeof(float));
+        return ims_fail_memory((few + many) * sizeof(float));
     }
-    out->c = out->q[0] + few;
-    out->v = out->c + few;
-    out->q[1] = out->v + few;
+    out->q[1] = out->q[0] + few;
     for (int level = 0; level < IMS_COARSE_LEVELS; level++)
         merge_query(index, prepared, norm, level, out->q[level]);
-    list_groups(index, prepared, out);
+    list_groups(index, out);
     return IMGSIM_OK;
 }
 
@@ -159,13 +150,14 @@ void ims_coarse_block_scores(
     const float *scale = coarse->scale[0] + start, *extra = coarse->extra[0] + start;
     const float *offset = coarse->offset + start;
 
+    if (coarse->by_edges) {
+        ims_levels_scores(coarse, query, block, out);
+        return;
+    }
     if (query->scaled) {
         kernels->plane_dot(codes, query->list, query->list_count, query->q[0], out);
         for (size_t row = 0; row < IMS_COARSE_BLOCK; row++)
             out[row] *= scale[row];
-    } else if (index->metric == IMGSIM_METRIC_CHI_SQUARE) {
-        kernels->plane_chi(
-            codes, query->list, query->list_count, query->q[0], query->c, query->v, scale, out);
     } else {
         kernels->plane_min(codes, query->list, query->list_count, query->q[0], scale, out);
     }

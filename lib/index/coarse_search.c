@@ -11,6 +11,7 @@
 
 #include "core/bitset.h"
 #include "core/memory.h"
+#include "simd/kernels.h"
 
 #include <float.h>
 #include <math.h>
@@ -25,6 +26,8 @@
 #define PARTS_PER_THREAD 4
 /* Rows of each part that the first bound comes from, at least. */
 #define SEEDS 32
+/* Scores compared with T between two looks at what they leave. */
+#define STRIDE 1024
 /* Buckets that a part's scores are sorted into; rows taken from them at a time, at first and at most. */
 #define BUCKETS 1024
 #define CHUNK_FIRST 64
@@ -219,6 +222,35 @@ static size_t bucket_of(const struct survivors *survivors, float score)
     return !(place > 0) ? 0 : place < BUCKETS - 1 ? (size_t)place : BUCKETS - 1;
 }
 
+/* Slots of a part whose score is not above the limit and whose row the filter lets through, in order. */
+static imgsim_status find_survivors(
+    const struct hunt *hunt,
+    const float *scores,
+    size_t begin,
+    size_t end,
+    float limit,
+    uint32_t **slots,
+    size_t *count)
+{
+    const struct ims_rows *rows = &hunt->search->index->rows;
+    const struct ims_kernels *kernels = ims_kernels();
+    const bool all = hunt->search->filter == NULL && rows->live_count == rows->slot_count;
+    uint32_t positions[STRIDE];
+    size_t capacity = 0;
+
+    for (size_t start = begin; start < end; start += STRIDE) {
+        const size_t used = end - start < STRIDE ? end - start : STRIDE;
+        const size_t found = kernels->not_above(scores + start, used, limit, positions);
+
+        if (!ims_grow((void **)slots, &capacity, *count + found, sizeof(**slots)))
+            return ims_fail_memory((*count + found) * sizeof(**slots));
+        for (size_t i = 0; i < found; i++)
+            if (all || is_eligible(hunt->search, start + positions[i]))
+                (*slots)[(*count)++] = (uint32_t)(start + positions[i]);
+    }
+    return IMGSIM_OK;
+}
+
 /* Counting sort of the slots by their scores. */
 static imgsim_status list_survivors(
     const struct hunt *hunt,
@@ -228,30 +260,34 @@ static imgsim_status list_survivors(
     float limit,
     struct survivors *out)
 {
-    uint32_t places[BUCKETS];
+    imgsim_status status;
+    uint32_t places[BUCKETS], *found = NULL;
     size_t count = 0;
 
-    out->least = limit;
-    for (size_t slot = begin; slot < end; slot++) {
-        count += !(scores[slot] > limit);
-        out->least =
-            scores[slot] < out->least && scores[slot] > -FLT_MAX ? scores[slot] : out->least;
+    if ((status = find_survivors(hunt, scores, begin, end, limit, &found, &count)) != IMGSIM_OK)
+        goto done;
+    if ((out->slots = ims_alloc_array(count, sizeof(*out->slots))) == NULL) {
+        status = ims_fail_memory(count * sizeof(*out->slots));
+        goto done;
     }
+    out->least = limit;
+    for (size_t i = 0; i < count; i++)
+        if (scores[found[i]] < out->least && scores[found[i]] > -FLT_MAX)
+            out->least = scores[found[i]];
     out->per_bucket = limit > out->least && limit < FLT_MAX ? BUCKETS / (limit - out->least) : 0;
-    if ((out->slots = ims_alloc_array(count, sizeof(*out->slots))) == NULL)
-        return ims_fail_memory(count * sizeof(*out->slots));
     memset(out->starts, 0, sizeof(out->starts));
-    for (size_t slot = begin; slot < end; slot++)
-        if (!(scores[slot] > limit) && is_eligible(hunt->search, slot))
-            out->starts[bucket_of(out, scores[slot]) + 1]++;
+    for (size_t i = 0; i < count; i++)
+        out->starts[bucket_of(out, scores[found[i]]) + 1]++;
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         places[bucket] = out->starts[bucket];
         out->starts[bucket + 1] += out->starts[bucket];
     }
-    for (size_t slot = begin; slot < end; slot++)
-        if (!(scores[slot] > limit) && is_eligible(hunt->search, slot))
-            out->slots[places[bucket_of(out, scores[slot])]++] = (uint32_t)slot;
-    return IMGSIM_OK;
+    for (size_t i = 0; i < count; i++)
+        out->slots[places[bucket_of(out, scores[found[i]])]++] = found[i];
+
+done:
+    ims_free(found);
+    return status;
 }
 
 /* Of some slots those that the second plane does not exclude, best first; returns their number. */

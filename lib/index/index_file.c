@@ -43,7 +43,7 @@ struct sparse_header {
 struct planes_header {
     uint32_t groups[IMS_COARSE_LEVELS];
     uint32_t levels;
-    uint32_t reserved;
+    uint32_t by_edges; /* chi-square; 0: planes from before there were edges, to be made again */
     uint64_t made_at;
     uint64_t capacity;
 };
@@ -103,26 +103,31 @@ static size_t plane_sections(
     struct planes_header *header,
     struct ims_section_data *sections)
 {
-    const size_t capacity =
-        (coarse->slot_count + IMS_COARSE_BLOCK - 1) / IMS_COARSE_BLOCK * IMS_COARSE_BLOCK;
+    const size_t step = ims_coarse_step(coarse);
+    const size_t capacity = (coarse->slot_count + step - 1) / step * step;
     const size_t floats = capacity * sizeof(float);
     size_t count = 0;
 
     *header = (struct planes_header){
         .groups = {coarse->groups[0], coarse->groups[1]},
         .levels = (uint32_t)coarse->levels,
+        .by_edges = coarse->by_edges,
         .made_at = coarse->made_at,
         .capacity = capacity,
     };
     sections[count++] = (struct ims_section_data){"planes", header, sizeof(*header)};
     sections[count++] = (struct ims_section_data){"offset", coarse->offset, floats};
+    if (coarse->by_edges)
+        sections[count++] = (struct ims_section_data){
+            "edges", coarse->edges, coarse->groups[0] * IMS_COARSE_EDGES * sizeof(*coarse->edges)};
     for (int level = 0; level < IMS_COARSE_LEVELS; level++)
         sections[count++] = (struct ims_section_data){
             group_names[level], coarse->group_of[level],
             coarse->dimension * sizeof(*coarse->group_of[level])};
     for (int level = 0; level < coarse->levels; level++) {
         sections[count++] = (struct ims_section_data){
-            code_names[level], coarse->codes[level], capacity * coarse->groups[level]};
+            code_names[level], coarse->codes[level],
+            capacity * ims_coarse_code_size(coarse, level)};
         sections[count++] =
             (struct ims_section_data){scale_names[level], coarse->scale[level], floats};
         sections[count++] =
@@ -322,7 +327,7 @@ static imgsim_status read_level(const imgsim_index *index, struct ims_coarse *co
     imgsim_status status;
 
     if ((status = fixed_section(
-             index, code_names[level], coarse->capacity, coarse->groups[level],
+             index, code_names[level], coarse->capacity, ims_coarse_code_size(coarse, level),
              &coarse->codes[level])) != IMGSIM_OK ||
         (status = fixed_section(
              index, scale_names[level], coarse->capacity, sizeof(float), &coarse->scale[level])) !=
@@ -332,12 +337,30 @@ static imgsim_status read_level(const imgsim_index *index, struct ims_coarse *co
         index, extra_names[level], coarse->capacity, sizeof(float), &coarse->extra[level]);
 }
 
+/* Edges of levels: from above 0, rising. */
+static imgsim_status read_edges(const imgsim_index *index, struct ims_coarse *coarse)
+{
+    imgsim_status status;
+
+    if ((status = fixed_section(
+             index, "edges", coarse->groups[0], IMS_COARSE_EDGES * sizeof(float),
+             &coarse->edges)) != IMGSIM_OK)
+        return status;
+    for (size_t g = 0; g < coarse->groups[0]; g++)
+        for (size_t i = 0; i < IMS_COARSE_EDGES; i++)
+            if (!(coarse->edges[g * IMS_COARSE_EDGES + i] >
+                  (i > 0 ? coarse->edges[g * IMS_COARSE_EDGES + i - 1] : 0)))
+                return damaged(index, "the edges of its planes do not rise");
+    return IMGSIM_OK;
+}
+
 static imgsim_status read_planes(imgsim_index *index, uint64_t slots)
 {
     const struct planes_header *header = NULL;
     const struct sparse_header *sparse = NULL;
     struct ims_coarse *coarse;
     imgsim_status status;
+    size_t step;
 
     if (index->file.version < 2)
         return IMGSIM_OK;
@@ -345,23 +368,29 @@ static imgsim_status read_planes(imgsim_index *index, uint64_t slots)
         sparse->has_planes == 0 ||
         (status = fixed_section(index, "planes", 1, sizeof(*header), &header)) != IMGSIM_OK)
         return status;
-    if (header->levels < 1 || header->levels > IMS_COARSE_LEVELS || !ims_coarse_serves(index) ||
-        header->groups[0] == 0 || header->groups[0] > header->groups[1] ||
-        header->groups[1] > IMS_COARSE_GROUPS_MAX || header->groups[0] % 16 != 0 ||
-        header->groups[1] % 16 != 0 || header->capacity % IMS_COARSE_BLOCK != 0 ||
-        header->capacity < slots || header->capacity >= slots + IMS_COARSE_BLOCK)
+    if (index->metric == IMGSIM_METRIC_CHI_SQUARE && header->by_edges == 0)
+        return IMGSIM_OK;
+    step = header->by_edges != 0 ? 2 * IMS_COARSE_BLOCK : IMS_COARSE_BLOCK;
+    if (header->by_edges != (index->metric == IMGSIM_METRIC_CHI_SQUARE) || header->levels < 1 ||
+        header->levels > IMS_COARSE_LEVELS || !ims_coarse_serves(index) || header->groups[0] == 0 ||
+        header->groups[0] > header->groups[1] || header->groups[1] > IMS_COARSE_GROUPS_MAX ||
+        header->groups[0] % 16 != 0 || header->groups[1] % 16 != 0 ||
+        (header->by_edges != 0 && header->levels != 1) || header->capacity % step != 0 ||
+        header->capacity < slots || header->capacity - slots >= step)
         return damaged(index, "the header of its planes makes no sense");
     if ((coarse = ims_calloc(1, sizeof(*coarse))) == NULL)
         return ims_fail_memory(sizeof(*coarse));
     index->coarse = coarse; /* released with the index */
     coarse->dimension = index->dimension;
+    coarse->by_edges = header->by_edges != 0;
     coarse->levels = (int)header->levels;
     coarse->made_at = header->made_at;
     coarse->capacity = (size_t)header->capacity;
     coarse->slot_count = (size_t)slots;
     memcpy(coarse->groups, header->groups, sizeof(coarse->groups));
     if ((status = fixed_section(
-             index, "offset", coarse->capacity, sizeof(float), &coarse->offset)) != IMGSIM_OK)
+             index, "offset", coarse->capacity, sizeof(float), &coarse->offset)) != IMGSIM_OK ||
+        (coarse->by_edges && (status = read_edges(index, coarse)) != IMGSIM_OK))
         return status;
     for (int level = 0; level < IMS_COARSE_LEVELS && status == IMGSIM_OK; level++)
         status = read_groups(index, coarse, level);

@@ -123,8 +123,7 @@ struct ims_kernels {
      * Planes of merged bins (docs/exact-histograms.md). 64 rows whose codes u stand group after group, codes[64 g + row], over
      * the groups g of a list, whose weights stand in the order of the list:
      *   plane_dot: sum w u;
-     *   plane_min: sum min(q, s u^2), s = scales[row];
-     *   plane_chi: sum t^2 v, t = max(d - s (u + 1/4), 0), d = |q - s u^2| where c is not 0, else q - s u^2.
+     *   plane_min: sum min(q, s u^2), s = scales[row].
      * The forms for one row take its codes in a line, for all groups, whose number is a multiple of 16.
      */
     void (*plane_dot)(
@@ -140,17 +139,22 @@ struct ims_kernels {
         const float *q,
         const float scales[64],
         float out[64]);
-    void (*plane_chi)(
+    float (*row_dot)(const uint8_t *codes, size_t groups, const float *w);
+    float (*row_min)(const uint8_t *codes, size_t groups, const float *q, float scale);
+    /*
+     * Planes of levels (the same page). Of 64 rows, whose codes of four bits are the low (shift 0) or high (shift 4) halves of
+     * codes[64 g + row], over the groups g of a list: the sum of what the group's table has at the row's code, 65535 at most.
+     * A table is 16 low and 16 high bytes of 16 numbers; tables stand in the order of the list. Lines `ahead` bytes further are
+     * asked for from memory, 0: none.
+     */
+    void (*plane_levels)(
         const uint8_t *codes,
         const uint16_t *list,
         size_t count,
-        const float *q,
-        const float *c,
-        const float *v,
-        const float scales[64],
-        float out[64]);
-    float (*row_dot)(const uint8_t *codes, size_t groups, const float *w);
-    float (*row_min)(const uint8_t *codes, size_t groups, const float *q, float scale);
+        const uint8_t *tables,
+        int shift,
+        size_t ahead,
+        uint16_t out[64]);
     /*
      * Bounds of rows in blocks, `axes` a multiple of four: with sums over axes of byte times weight less the offset,
      *   estimate = constant + base_factor * base - scale_high * high_sum - scale_low * low_sum,

@@ -5,6 +5,7 @@
 
 #if defined(__aarch64__)
 
+#include "simd/kernels_levels.h"
 #include "simd/kernels_planes.h"
 
 #include <arm_neon.h>
@@ -402,7 +403,7 @@ const struct ims_kernels ims_kernels_neon = {
     .sparse_chi_part = sparse_chi_part,
     .plane_dot = plane_dot,
     .plane_min = plane_min,
-    .plane_chi = plane_chi,
+    .plane_levels = ims_plane_levels_scalar,
     .row_dot = row_dot,
     .row_min = row_min,
     .plane_scan = ims_plane_scan_scalar,

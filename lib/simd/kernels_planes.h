@@ -16,14 +16,6 @@ static inline float plane_term_min(float u, float q, float scale)
     return q < mass ? q : mass;
 }
 
-static inline float plane_term_chi(float u, float q, float c, float v, float scale)
-{
-    const float rooted = scale * u, apart = q - rooted * u;
-    const float t = (c != 0 && apart < 0 ? -apart : apart) - (rooted + 0.25f * scale);
-
-    return t > 0 ? t * t * v : 0;
-}
-
 static void plane_dot(
     const uint8_t *codes,
     const uint16_t *list,
@@ -51,24 +43,6 @@ static void plane_min(
     for (size_t g = 0; g < count; g++)
         for (size_t row = 0; row < PLANE_ROWS; row++)
             out[row] += plane_term_min((float)codes[list[g] * PLANE_ROWS + row], q[g], scales[row]);
-}
-
-static void plane_chi(
-    const uint8_t *codes,
-    const uint16_t *list,
-    size_t count,
-    const float *q,
-    const float *c,
-    const float *v,
-    const float scales[PLANE_ROWS],
-    float out[PLANE_ROWS])
-{
-    for (size_t row = 0; row < PLANE_ROWS; row++)
-        out[row] = 0;
-    for (size_t g = 0; g < count; g++)
-        for (size_t row = 0; row < PLANE_ROWS; row++)
-            out[row] += plane_term_chi(
-                (float)codes[list[g] * PLANE_ROWS + row], q[g], c[g], v[g], scales[row]);
 }
 
 static inline float plane_add_lanes(const float lanes[PLANE_LANES])

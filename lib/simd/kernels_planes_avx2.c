@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plane kernels of kernels.h for AVX2 with FMA. */
 #include "simd/kernels_avx2.h"
+#include "simd/kernels_levels.h"
 #include "simd/kernels_sets.h"
 
 #if defined(__x86_64__)
@@ -14,23 +15,6 @@ static inline __m256 code_values(const uint8_t *codes)
 {
     return _mm256_cvtepi32_ps(
         _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)codes)));
-}
-
-/* `c` clears the sign where the difference counts both ways. */
-static inline __m256 chi_term(__m256 u, __m256 q, __m256 c, __m256 v, __m256 scale, __m256 sum)
-{
-    const __m256 rooted = _mm256_mul_ps(scale, u);
-    const __m256 apart = _mm256_fnmadd_ps(rooted, u, q);
-    const __m256 width = _mm256_fmadd_ps(scale, _mm256_set1_ps(0.25f), rooted);
-    const __m256 both = _mm256_and_ps(apart, c);
-    const __m256 t = _mm256_max_ps(_mm256_sub_ps(both, width), _mm256_setzero_ps());
-
-    return _mm256_fmadd_ps(_mm256_mul_ps(t, t), v, sum);
-}
-
-static inline __m256 sign_mask(float c)
-{
-    return _mm256_castsi256_ps(_mm256_set1_epi32(c != 0 ? 0x7fffffff : -1));
 }
 
 static void
@@ -73,34 +57,6 @@ static void plane_min(
                 s0, _mm256_min_ps(_mm256_mul_ps(scale0, _mm256_mul_ps(u0, u0)), query));
             s1 = _mm256_add_ps(
                 s1, _mm256_min_ps(_mm256_mul_ps(scale1, _mm256_mul_ps(u1, u1)), query));
-        }
-        _mm256_storeu_ps(out + row, s0);
-        _mm256_storeu_ps(out + row + 8, s1);
-    }
-}
-
-static void plane_chi(
-    const uint8_t *codes,
-    const uint16_t *list,
-    size_t count,
-    const float *q,
-    const float *c,
-    const float *v,
-    const float scales[64],
-    float out[64])
-{
-    for (size_t row = 0; row < 64; row += 16) {
-        const __m256 scale0 = _mm256_loadu_ps(scales + row),
-                     scale1 = _mm256_loadu_ps(scales + row + 8);
-        __m256 s0 = _mm256_setzero_ps(), s1 = _mm256_setzero_ps();
-
-        for (size_t g = 0; g < count; g++) {
-            const __m256 query = _mm256_set1_ps(q[g]), full = sign_mask(c[g]),
-                         inverse = _mm256_set1_ps(v[g]);
-            const uint8_t *at = codes + list[g] * 64 + row;
-
-            s0 = chi_term(code_values(at), query, full, inverse, scale0, s0);
-            s1 = chi_term(code_values(at + 8), query, full, inverse, scale1, s1);
         }
         _mm256_storeu_ps(out + row, s0);
         _mm256_storeu_ps(out + row + 8, s1);
@@ -265,7 +221,7 @@ void ims_kernels_avx2_planes(struct ims_kernels *table)
 {
     table->plane_dot = plane_dot;
     table->plane_min = plane_min;
-    table->plane_chi = plane_chi;
+    table->plane_levels = ims_plane_levels_avx2;
     table->row_dot = row_dot;
     table->row_min = row_min;
     table->plane_scan = plane_scan;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plane kernels of kernels.h for AVX-512 F, BW, DQ, VL, and VNNI where the processor has it. */
 #include "simd/kernels_avx512.h"
+#include "simd/kernels_levels.h"
 #include "simd/kernels_sets.h"
 
 #if defined(__x86_64__)
@@ -14,24 +15,6 @@ static inline __m512 code_values(const uint8_t *codes)
 {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)codes)));
-}
-
-/* `c` clears the sign where the difference counts both ways. */
-static inline __m512 chi_term(__m512 u, __m512 q, __m512 c, __m512 v, __m512 scale, __m512 sum)
-{
-    const __m512 rooted = _mm512_mul_ps(scale, u);
-    const __m512 apart = _mm512_fnmadd_ps(rooted, u, q);
-    const __m512 width = _mm512_fmadd_ps(scale, _mm512_set1_ps(0.25f), rooted);
-    const __m512 both =
-        _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(apart), _mm512_castps_si512(c)));
-    const __m512 t = _mm512_max_ps(_mm512_sub_ps(both, width), _mm512_setzero_ps());
-
-    return _mm512_fmadd_ps(_mm512_mul_ps(t, t), v, sum);
-}
-
-static inline __m512 sign_mask(float c)
-{
-    return _mm512_castsi512_ps(_mm512_set1_epi32(c != 0 ? 0x7fffffff : -1));
 }
 
 static void
@@ -74,34 +57,6 @@ static void plane_min(
                 s0, _mm512_min_ps(_mm512_mul_ps(scale0, _mm512_mul_ps(u0, u0)), query));
             s1 = _mm512_add_ps(
                 s1, _mm512_min_ps(_mm512_mul_ps(scale1, _mm512_mul_ps(u1, u1)), query));
-        }
-        _mm512_storeu_ps(out + row, s0);
-        _mm512_storeu_ps(out + row + 16, s1);
-    }
-}
-
-static void plane_chi(
-    const uint8_t *codes,
-    const uint16_t *list,
-    size_t count,
-    const float *q,
-    const float *c,
-    const float *v,
-    const float scales[64],
-    float out[64])
-{
-    for (size_t row = 0; row < 64; row += 32) {
-        const __m512 scale0 = _mm512_loadu_ps(scales + row),
-                     scale1 = _mm512_loadu_ps(scales + row + 16);
-        __m512 s0 = _mm512_setzero_ps(), s1 = _mm512_setzero_ps();
-
-        for (size_t g = 0; g < count; g++) {
-            const __m512 query = _mm512_set1_ps(q[g]), full = sign_mask(c[g]),
-                         inverse = _mm512_set1_ps(v[g]);
-            const uint8_t *at = codes + list[g] * 64 + row;
-
-            s0 = chi_term(code_values(at), query, full, inverse, scale0, s0);
-            s1 = chi_term(code_values(at + 16), query, full, inverse, scale1, s1);
         }
         _mm512_storeu_ps(out + row, s0);
         _mm512_storeu_ps(out + row + 16, s1);
@@ -325,7 +280,7 @@ void ims_kernels_avx512_planes(struct ims_kernels *table, bool has_vnni)
 {
     table->plane_dot = plane_dot;
     table->plane_min = plane_min;
-    table->plane_chi = plane_chi;
+    table->plane_levels = ims_plane_levels_avx512;
     table->row_dot = row_dot;
     table->row_min = row_min;
     table->plane_scan = plane_scan;

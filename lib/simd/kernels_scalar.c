@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distance kernels in plain C: the ones every other set is tested against. */
 #include "simd/kernels_columns.h"
+#include "simd/kernels_levels.h"
 #include "simd/kernels_planes.h"
 #include "simd/kernels_sets.h"
 
@@ -331,7 +332,7 @@ const struct ims_kernels ims_kernels_scalar = {
     .sparse_chi_part = sparse_chi_part,
     .plane_dot = plane_dot,
     .plane_min = plane_min,
-    .plane_chi = plane_chi,
+    .plane_levels = ims_plane_levels_scalar,
     .row_dot = row_dot,
     .row_min = row_min,
     .plane_scan = ims_plane_scan_scalar,
