@@ -49,8 +49,9 @@ typedef struct imgsim_repair_report {
  * - A catalog.db with damaged pages is read as far as it can be and built anew; the old one is kept. Open handles of it have to
  *   be opened again.
  * - Sets of ids, counts and UUIDs are made to agree with the records of the files.
- * - A matrix that is cut short loses the rows beyond its end, a damaged row (not finite, a histogram that cannot be) itself. A
- *   feature whose file is missing or of another shape is dropped as a whole.
+ * - A matrix that is cut short loses the rows beyond its end, a damaged row (not finite, a histogram that cannot be, one that does
+ *   not match its checksum) itself. A feature whose file is missing or of another shape is dropped as a whole. Rows without
+ *   checksum, of catalogs that are older than checksums, get one.
  * - Indexes that are damaged or stale, and projectors that cannot be read, are removed with what needs them.
  *
  * @param path        as for imgsim_catalog_open()

@@ -117,6 +117,21 @@ char *ims_catalog_full_path(const imgsim_catalog *catalog, const char *stored);
 /* Path of a file inside the catalog's folder, "features/x.npy"; release with ims_free(). */
 char *ims_catalog_inner_path(const imgsim_catalog *catalog, const char *name);
 
+/* ---- checking ---- */
+
+/* Rows of all features that a check has looked at. */
+struct ims_verified {
+    uint64_t rows;
+    uint64_t unknown; /* those without checksum: of catalogs that are older than checksums */
+    uint64_t damaged;
+};
+/* imgsim_catalog_verify() that says more; *out is filled whatever comes. */
+imgsim_status ims_catalog_verify(
+    const imgsim_catalog *catalog,
+    void (*callback)(const char *problem, void *user_data),
+    void *user_data,
+    struct ims_verified *out);
+
 /* ---- reading ---- */
 
 /*

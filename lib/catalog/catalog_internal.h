@@ -28,6 +28,8 @@
 #define IMS_BLOCK_IDS (IMS_BLOCK_BYTES * 8)
 /* Number of the bit set of live ids in table `bits`; feature sets have theirs, from 0. */
 #define IMS_BITS_LIVE (-1)
+/* Checksums are kept in blocks of so many ids, one row of table `checksums` each. */
+#define IMS_CHECKSUM_IDS 512
 
 /* ---- connections (db.c) ---- */
 
@@ -45,6 +47,8 @@ enum ims_sql {
     IMS_SQL_RETIRE,
     IMS_SQL_PUT_BITS,
     IMS_SQL_PUT_META,
+    IMS_SQL_GET_CHECKSUMS,
+    IMS_SQL_PUT_CHECKSUMS,
     IMS_SQL_LABELS_OF,
     IMS_SQL_COUNT
 };
@@ -324,6 +328,57 @@ imgsim_status ims_sparse_check(imgsim_features *features);
 /* Expand a row. */
 void ims_sparse_decode(const imgsim_features *features, int64_t id, uint32_t *out_row);
 
+/* ---- checksums of rows (checksums.c) ---- */
+
+/* Stands for "there is none". */
+#define IMS_CHECKSUM_NONE UINT64_C(0)
+/* Blocks that a writer keeps of each set until it writes them. */
+#define IMS_CHECKSUM_BLOCKS 8
+/* The table; catalogs that were made before there was one get it from their next writer. */
+#define IMS_CHECKSUMS_TABLE                                      \
+    "checksums(number INTEGER NOT NULL, block INTEGER NOT NULL," \
+    "  checksums BLOB NOT NULL, PRIMARY KEY(number, block)) STRICT, WITHOUT ROWID;"
+
+/* XXH3-64 of a dense row or one of bytes; of a histogram that of the two of its bins and counts. Never NONE. */
+uint64_t ims_checksum_bytes(const void *row, size_t size);
+uint64_t ims_checksum_sparse(const uint16_t *bins, const uint32_t *counts, uint32_t length);
+
+imgsim_status ims_checksums_make(struct ims_db *db);
+imgsim_status ims_checksums_exist(struct ims_db *db, bool *out_exist);
+/* Forget those of a set. */
+imgsim_status ims_checksums_drop(struct ims_db *db, uint32_t number);
+
+/* Checksums of one set, read in order of id; nothing to release. */
+struct ims_checksum_reader {
+    struct ims_db *db;
+    uint32_t number;
+    bool exist;
+    int64_t block; /* the one at hand, -1: none */
+    uint64_t checksums[IMS_CHECKSUM_IDS];
+};
+imgsim_status
+ims_checksums_open(struct ims_checksum_reader *reader, struct ims_db *db, uint32_t number);
+imgsim_status
+ims_checksums_get(struct ims_checksum_reader *reader, uint64_t id, uint64_t *out_checksum);
+
+/* Blocks that a writer has changed. */
+struct ims_checksum_table {
+    uint64_t *checksums; /* IMS_CHECKSUM_BLOCKS blocks; NULL before the first row */
+    int64_t blocks[IMS_CHECKSUM_BLOCKS];
+    size_t count;
+};
+struct ims_store;
+struct ims_catalog_writer;
+/* Note a row's checksum, in this transaction. */
+imgsim_status ims_checksums_put(
+    struct ims_catalog_writer *writer,
+    struct ims_store *store,
+    int64_t id,
+    uint64_t checksum);
+/* Write what was noted, in this transaction. */
+imgsim_status ims_checksums_save(struct ims_db *db, struct ims_store *store);
+void ims_checksums_clear(struct ims_checksum_table *table);
+
 /* ---- files of the collection (records.c) ---- */
 
 /*
@@ -372,6 +427,7 @@ struct ims_bit_table {
 struct ims_store {
     struct ims_feature_set set;
     struct ims_bit_table present;
+    struct ims_checksum_table checksums;
     struct ims_matrix files[IMS_SET_FILES_MAX];
     size_t file_count;
     uint64_t entries; /* of a sparse set or one of bytes, written so far */

@@ -30,6 +30,9 @@ static const char *const statement_texts[IMS_SQL_COUNT] = {
     [IMS_SQL_RETIRE] = "INSERT OR REPLACE INTO retired(id, uuid) VALUES(?1, ?2)",
     [IMS_SQL_PUT_BITS] = "INSERT OR REPLACE INTO bits(number, block, bits) VALUES(?1, ?2, ?3)",
     [IMS_SQL_PUT_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
+    [IMS_SQL_GET_CHECKSUMS] = "SELECT checksums FROM checksums WHERE number = ?1 AND block = ?2",
+    [IMS_SQL_PUT_CHECKSUMS] =
+        "INSERT OR REPLACE INTO checksums(number, block, checksums) VALUES(?1, ?2, ?3)",
     [IMS_SQL_LABELS_OF] = "SELECT label FROM labels WHERE uuid = ?1 ORDER BY label",
 };
 

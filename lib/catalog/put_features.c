@@ -78,8 +78,12 @@ static imgsim_status changes_rows(
 }
 
 /* Runs of consecutive ids are written together. */
-static imgsim_status
-put_rows(struct ims_store *store, const int64_t *ids, size_t id_count, const uint8_t *rows)
+static imgsim_status put_rows(
+    struct ims_catalog_writer *writer,
+    struct ims_store *store,
+    const int64_t *ids,
+    size_t id_count,
+    const uint8_t *rows)
 {
     size_t row_size = ims_row_size(store->set.row_type, store->set.dimension);
     imgsim_status status;
@@ -92,8 +96,13 @@ put_rows(struct ims_store *store, const int64_t *ids, size_t id_count, const uin
         if ((status = ims_matrix_write(
                  &store->files[0], (uint64_t)ids[i], run, rows + i * row_size)) != IMGSIM_OK)
             return status;
-        for (size_t j = 0; j < run; j++)
+        for (size_t j = 0; j < run; j++) {
+            status = ims_checksums_put(
+                writer, store, ids[i + j], ims_checksum_bytes(rows + (i + j) * row_size, row_size));
+            if (status != IMGSIM_OK)
+                return status;
             ims_bit_table_put(&store->present, ids[i + j], true);
+        }
         i += run;
     }
     return IMGSIM_OK;
@@ -124,7 +133,7 @@ static imgsim_status write_set(
     if ((status = ims_store_open(writer, store)) != IMGSIM_OK ||
         (status = changes_rows(store, ids, id_count, rows, &changes)) != IMGSIM_OK ||
         (changes && (status = ims_store_renew(writer, store, true)) != IMGSIM_OK) ||
-        (status = put_rows(store, ids, id_count, rows)) != IMGSIM_OK)
+        (status = put_rows(writer, store, ids, id_count, rows)) != IMGSIM_OK)
         return status;
     return ims_catalog_writer_commit(writer);
 }
@@ -206,6 +215,7 @@ imgsim_status imgsim_catalog_remove_features(imgsim_catalog *catalog, const char
         "UPDATE meta SET value = value + 1 WHERE key = 'generation'",
         number, number);
     if ((status = ims_db_exec(change.db, sql)) != IMGSIM_OK ||
+        (status = ims_checksums_drop(change.db, number)) != IMGSIM_OK ||
         (status = ims_change_commit(&change)) != IMGSIM_OK)
         goto done;
 

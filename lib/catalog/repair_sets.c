@@ -22,6 +22,7 @@ struct mending {
     struct ims_map maps[IMS_SET_FILES_MAX];
     uint64_t rows[IMS_SET_FILES_MAX]; /* whole ones that each file has */
     uint64_t dropped;
+    uint64_t sealed;                /* got the checksum that they lacked */
     char doom[IMS_ERROR_TEXT_SIZE]; /* why the set has to go; "" if it has not */
 };
 
@@ -160,11 +161,62 @@ static bool row_sound(const struct mending *mending, uint64_t id)
     }
 }
 
-static void drop_damaged_rows(struct mending *mending)
+/* The checksum of a row that is sound. */
+static uint64_t row_checksum(const struct mending *mending, uint64_t id)
 {
-    for (uint64_t id = 0; id < mending->writer->next_id; id++)
-        if (ims_bit_table_test(&mending->store->present, (int64_t)id) && !row_sound(mending, id))
-            drop_row(mending, (int64_t)id);
+    const uint8_t *data[IMS_SET_FILES_MAX] = {NULL};
+    uint64_t offset;
+    uint32_t length;
+
+    for (size_t i = 0; i < mending->file_count; i++)
+        data[i] = mending->maps[i].data + IMS_NPY_DATA;
+    if (mending->file_count == 1) {
+        size_t size = mending->shapes[0].row_size;
+
+        return ims_checksum_bytes(data[0] + id * size, size);
+    }
+    offset = ((const uint64_t *)(const void *)data[IMS_SPARSE_OFFSETS])[id];
+    length = ((const uint32_t *)(const void *)data[IMS_SPARSE_LENGTHS])[id];
+    if (mending->store->set.row_type == IMGSIM_ROW_BYTES)
+        return ims_checksum_bytes(data[IMS_BYTES_DATA] + offset, length);
+    return ims_checksum_sparse(
+        (const uint16_t *)(const void *)data[IMS_SPARSE_BINS] + offset,
+        (const uint32_t *)(const void *)data[IMS_SPARSE_COUNTS] + offset, length);
+}
+
+/* Drop a row that cannot be, or does not match its checksum; one that has none gets it. */
+static imgsim_status mend_row(struct mending *mending, uint64_t id, uint64_t checksum)
+{
+    uint64_t found;
+
+    if (!row_sound(mending, id)) {
+        drop_row(mending, (int64_t)id);
+        return IMGSIM_OK;
+    }
+    found = row_checksum(mending, id);
+    if (checksum == IMS_CHECKSUM_NONE) {
+        mending->sealed++;
+        return ims_checksums_put(mending->writer, mending->store, (int64_t)id, found);
+    }
+    if (found != checksum)
+        drop_row(mending, (int64_t)id);
+    return IMGSIM_OK;
+}
+
+static imgsim_status mend_rows(struct mending *mending)
+{
+    struct ims_checksum_reader reader;
+    imgsim_status status =
+        ims_checksums_open(&reader, mending->writer->change.db, mending->store->set.number);
+
+    for (uint64_t id = 0; id < mending->writer->next_id && status == IMGSIM_OK; id++) {
+        uint64_t checksum;
+
+        if (ims_bit_table_test(&mending->store->present, (int64_t)id) &&
+            (status = ims_checksums_get(&reader, id, &checksum)) == IMGSIM_OK)
+            status = mend_row(mending, id, checksum);
+    }
+    return status;
 }
 
 /* ---- files ---- */
@@ -213,13 +265,18 @@ static imgsim_status mend_set(struct mending *mending)
             repair, "feature \"%s\": dropped, to be computed again: %.700s", name, mending->doom);
         return IMGSIM_OK;
     }
-    drop_damaged_rows(mending);
+    if ((status = mend_rows(mending)) != IMGSIM_OK)
+        return status;
     if (mending->dropped > 0) {
         repair->report.rows_dropped += mending->dropped;
         ims_repair_say(
             repair, "feature \"%s\": %llu damaged rows dropped, to be computed again", name,
             (unsigned long long)mending->dropped);
     }
+    if (mending->sealed > 0)
+        ims_repair_say(
+            repair, "feature \"%s\": %llu rows had no checksum and got one", name,
+            (unsigned long long)mending->sealed);
     for (size_t i = 0; i < mending->file_count && status == IMGSIM_OK; i++)
         status = lengthen(mending, i);
     return status;

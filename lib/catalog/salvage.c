@@ -44,6 +44,7 @@ static const struct table tables[] = {
     {"meta", "key, value", "key", 2, false},
     {"settings", "key, value", "key", 2, false},
     {"labels", "uuid, label", "uuid, label", 2, false},
+    {"checksums", "number, block, checksums", "number, block", 3, false},
 };
 
 struct salvage {
@@ -55,6 +56,7 @@ struct salvage {
     uint32_t probes;
     bool damaged; /* something of the table could not be read */
     uint64_t copied;
+    bool checksums; /* they can be read */
 };
 
 /* ---- the copy to read from ---- */
@@ -272,6 +274,8 @@ static imgsim_status copy_table(struct salvage *salvage, const struct table *tab
     salvage->damaged = false;
     salvage->probes = 0;
     salvage->copied = 0;
+    if (strcmp(table->name, "checksums") == 0 && !salvage->checksums)
+        return IMGSIM_OK;
     for (int i = 0; i < table->column_count; i++)
         strcat(marks, i == 0 ? "?" : ",?");
     snprintf(
@@ -299,6 +303,8 @@ static const char mend_text[] =
     "DELETE FROM labels WHERE length(uuid) <> 16;"
     "DELETE FROM bits WHERE number < -1 OR number > 61 OR block < 0 OR block > 524288 OR"
     " length(bits) > 512 OR (number >= 0 AND number NOT IN (SELECT number FROM features));"
+    "DELETE FROM checksums WHERE number NOT IN (SELECT number FROM features) OR block < 0 OR"
+    " length(checksums) <> 4096;"
     "UPDATE meta SET value = max(value, (SELECT coalesce(max(id), -1) + 1 FROM files),"
     " (SELECT coalesce(max(id), -1) + 1 FROM retired)) WHERE key = 'next_id';"
     "UPDATE meta SET value = value + 1 WHERE key = 'generation';";
@@ -442,9 +448,14 @@ static void remove_with_sides(const char *path)
     ims_free(name);
 }
 
+/*
+ * Checksums cannot be read by a schema that is not the database's own: a catalog that is older than they are got their table later,
+ * at another place. Rows without checksums are those of such a catalog.
+ */
 static imgsim_status
-open_copy(const char *database, const char *copy, const char *fresh, struct ims_db **out_db)
+open_copy(struct salvage *salvage, const char *database, const char *copy, const char *fresh)
 {
+    struct ims_db **out_db = &salvage->from;
     size_t size = strlen(database) + 64;
     char *from = ims_alloc(size), *to = ims_alloc(size);
     imgsim_status status = IMGSIM_OK;
@@ -459,7 +470,9 @@ open_copy(const char *database, const char *copy, const char *fresh, struct ims_
             (status = copy_file(from, to)) != IMGSIM_OK ||
             (attempt == 1 && (status = replace_first_page(copy, fresh)) != IMGSIM_OK))
             break;
-        status = try_copy(copy, out_db);
+        if ((status = try_copy(copy, out_db)) == IMGSIM_OK && *out_db != NULL && attempt == 0 &&
+            ims_checksums_exist(*out_db, &salvage->checksums) != IMGSIM_OK)
+            salvage->checksums = false;
     }
     if (status == IMGSIM_OK && *out_db == NULL)
         status = ims_fail(IMGSIM_ERROR_CORRUPT, "%s: its tables cannot be found", database);
@@ -481,7 +494,7 @@ imgsim_status ims_salvage(struct ims_repair *repair, const char *folder, const c
     }
     remove_with_sides(fresh);
     if ((status = ims_schema_fill(fresh)) != IMGSIM_OK ||
-        (status = open_copy(database, copy, fresh, &salvage.from)) != IMGSIM_OK ||
+        (status = open_copy(&salvage, database, copy, fresh)) != IMGSIM_OK ||
         (status = ims_db_open(fresh, IMS_DB_WRITE, &salvage.to)) != IMGSIM_OK)
         goto done;
     status = fill(&salvage);

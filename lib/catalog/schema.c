@@ -57,6 +57,7 @@ static const char schema_text[] =
     "  entries INTEGER NOT NULL,"
     "  sequence INTEGER NOT NULL) STRICT;"
     "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE " IMS_CHECKSUMS_TABLE
     "INSERT INTO meta(key, value) VALUES('next_id', 0), ('generation', 0), ('files_0', 0),"
     "  ('files_1', 0), ('files_2', 0), ('files_3', 0), ('files_4', 0), ('files_5', 0);"
     "PRAGMA application_id=" NUMBER_TEXT(

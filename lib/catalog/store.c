@@ -156,11 +156,16 @@ static imgsim_status put_sparse_row(
         return status;
     store->entries += length;
     store->dirty = true;
-    return IMGSIM_OK;
+    return ims_checksums_put(
+        writer, store, id, ims_checksum_sparse(writer->bins, writer->counts, length));
 }
 
 /* A row of bytes comes as its length, in 32 bits, and the bytes. */
-static imgsim_status put_bytes_row(struct ims_store *store, int64_t id, const uint8_t *row)
+static imgsim_status put_bytes_row(
+    struct ims_catalog_writer *writer,
+    struct ims_store *store,
+    int64_t id,
+    const uint8_t *row)
 {
     uint64_t offset = store->entries;
     imgsim_status status;
@@ -180,7 +185,7 @@ static imgsim_status put_bytes_row(struct ims_store *store, int64_t id, const ui
         return status;
     store->entries += length;
     store->dirty = true;
-    return IMGSIM_OK;
+    return ims_checksums_put(writer, store, id, ims_checksum_bytes(row + sizeof(length), length));
 }
 
 imgsim_status ims_store_put_row(
@@ -196,8 +201,11 @@ imgsim_status ims_store_put_row(
     if (store->set.row_type == IMGSIM_ROW_UINT32)
         return put_sparse_row(writer, store, id, row);
     if (store->set.row_type == IMGSIM_ROW_BYTES)
-        return put_bytes_row(store, id, row);
-    return ims_matrix_write(&store->files[0], (uint64_t)id, 1, row);
+        return put_bytes_row(writer, store, id, row);
+    if ((status = ims_matrix_write(&store->files[0], (uint64_t)id, 1, row)) != IMGSIM_OK)
+        return status;
+    return ims_checksums_put(
+        writer, store, id, ims_checksum_bytes(row, store->files[0].shape.row_size));
 }
 
 imgsim_status ims_store_sync(struct ims_catalog_writer *writer, struct ims_store *store)
@@ -236,6 +244,7 @@ void ims_store_close(struct ims_catalog_writer *writer, struct ims_store *store)
         ims_store_remove_files(writer->catalog, store->set.stem);
     ims_free(store->old_stem);
     ims_bit_table_clear(&store->present);
+    ims_checksums_clear(&store->checksums);
     ims_set_clear(&store->set);
     memset(store, 0, sizeof(*store));
 }

@@ -2,33 +2,15 @@
 /*
  * Whether a catalog is sound: the database in itself, the matrices, and the agreement of the two.
  */
-#include "catalog/catalog_internal.h"
+#include "catalog/verify.h"
 
-#include "core/hash.h"
 #include "core/memory.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Problems of one kind reported one by one. */
-#define EXAMPLES_MAX 20
-
-/* One run of the check. */
-struct check {
-    const imgsim_catalog *catalog;
-    struct ims_db *db;
-    struct ims_snapshot snapshot;
-    void (*callback)(const char *problem, void *user_data);
-    void *user_data;
-    uint64_t problems;
-    char first[256];
-};
-
-static void report(struct check *check, const char *format, ...) IMS_PRINTF(2, 3);
-
-static void report(struct check *check, const char *format, ...)
+void ims_check_report(struct ims_check *check, const char *format, ...)
 {
     char text[IMS_ERROR_TEXT_SIZE];
     va_list arguments;
@@ -46,7 +28,7 @@ static void report(struct check *check, const char *format, ...)
 }
 
 /* SQLite's own check of its pages and indexes. */
-static imgsim_status check_database(struct check *check)
+static imgsim_status check_database(struct ims_check *check)
 {
     sqlite3_stmt *statement = NULL;
     imgsim_status status;
@@ -56,28 +38,28 @@ static imgsim_status check_database(struct check *check)
         return status;
     while ((status = ims_db_step(check->db, statement, &row)) == IMGSIM_OK && row)
         if (strcmp(ims_db_text(statement, 0), "ok") != 0)
-            report(check, "catalog.db: %s", ims_db_text(statement, 0));
+            ims_check_report(check, "catalog.db: %s", ims_db_text(statement, 0));
     sqlite3_finalize(statement);
     return status;
 }
 
 /* One record against the snapshot of the same transaction. */
-static void check_record(struct check *check, const struct ims_file_record *record)
+static void check_record(struct ims_check *check, const struct ims_file_record *record)
 {
     static const uint8_t no_uuid[16];
     bool live = record->id >= 0 && ims_bitset_test(&check->snapshot.live, record->id);
 
     if (record->id >= (int64_t)check->snapshot.id_count)
-        report(check, "%s: id %lld was never given", record->path, (long long)record->id);
+        ims_check_report(check, "%s: id %lld was never given", record->path, (long long)record->id);
     else if (live != (record->state == IMGSIM_FILE_OK))
-        report(
+        ims_check_report(
             check, "%s: state is %s, but the set of live ids %s it", record->path,
             ims_state_name(record->state), live ? "has" : "lacks");
     if (record->id >= 0 && memcmp(record->uuid, no_uuid, 16) == 0)
-        report(check, "%s: has id %lld but no UUID", record->path, (long long)record->id);
+        ims_check_report(check, "%s: has id %lld but no UUID", record->path, (long long)record->id);
 }
 
-static imgsim_status check_files(struct check *check)
+static imgsim_status check_files(struct ims_check *check)
 {
     uint64_t counts[IMGSIM_FILE_STATE_COUNT] = {0};
     struct ims_file_record record;
@@ -90,7 +72,7 @@ static imgsim_status check_files(struct check *check)
         return status;
     while ((status = ims_db_step(check->db, statement, &row)) == IMGSIM_OK && row) {
         if (ims_db_record(statement, &record) != IMGSIM_OK) {
-            report(check, "%s", imgsim_last_error());
+            ims_check_report(check, "%s", imgsim_last_error());
             continue;
         }
         counts[record.state]++;
@@ -102,119 +84,37 @@ static imgsim_status check_files(struct check *check)
 
     for (int state = 0; state < IMGSIM_FILE_STATE_COUNT; state++)
         if (counts[state] != check->snapshot.state_counts[state])
-            report(
+            ims_check_report(
                 check, "%llu files are in state %s, the catalog counts %llu",
                 (unsigned long long)counts[state], ims_state_name(state),
                 (unsigned long long)check->snapshot.state_counts[state]);
     if (counts[IMGSIM_FILE_OK] != check->snapshot.image_count)
-        report(
+        ims_check_report(
             check, "the set of live ids has %llu images, %llu files are ok",
             (unsigned long long)check->snapshot.image_count,
             (unsigned long long)counts[IMGSIM_FILE_OK]);
     return IMGSIM_OK;
 }
 
-/* ---- matrices ---- */
-
-static void check_floats(struct check *check, const imgsim_features *features)
-{
-    const float *rows = features->rows;
-    int examples = 0;
-
-    for (uint64_t id = 0; id < features->row_count && examples < EXAMPLES_MAX; id++) {
-        if (!ims_bitset_test(&features->present, (int64_t)id))
-            continue;
-        if (ims_row_check_finite(
-                rows + id * features->set.dimension, features->set.dimension, (int64_t)id) !=
-            IMGSIM_OK) {
-            report(check, "feature \"%s\": %s", features->set.name, imgsim_last_error());
-            examples++;
-        }
-    }
-}
-
-static void check_histograms(struct check *check, const imgsim_features *features)
-{
-    int examples = 0;
-
-    for (uint64_t id = 0; id < features->row_count && examples < EXAMPLES_MAX; id++) {
-        const uint32_t *counts = features->counts + features->offsets[id];
-        uint32_t zeros = 0;
-
-        for (uint32_t i = 0; i < features->lengths[id]; i++)
-            zeros += counts[i] == 0;
-        if (zeros == 0 && ims_sparse_row_sound(features, (int64_t)id))
-            continue;
-        report(
-            check, "feature \"%s\": the histogram of id %llu is damaged", features->set.name,
-            (unsigned long long)id);
-        examples++;
-    }
-}
-
-/* Rows of bytes are thumbnails: JPEG files from their first marker to their last. */
-static void check_bytes(struct check *check, const imgsim_features *features)
-{
-    int examples = 0;
-
-    for (uint64_t id = 0; id < features->row_count && examples < EXAMPLES_MAX; id++) {
-        const uint8_t *row = features->bytes + features->offsets[id];
-        uint32_t length = features->lengths[id];
-
-        if (!ims_bitset_test(&features->present, (int64_t)id) ||
-            (length >= 4 && row[0] == 0xff && row[1] == 0xd8 && row[length - 2] == 0xff &&
-             row[length - 1] == 0xd9))
-            continue;
-        report(
-            check, "feature \"%s\": the thumbnail of id %llu is damaged", features->set.name,
-            (unsigned long long)id);
-        examples++;
-    }
-}
-
-static imgsim_status check_features(struct check *check)
-{
-    for (size_t i = 0; i < check->snapshot.set_count; i++) {
-        const struct ims_snapshot_set *set = &check->snapshot.sets[i];
-        imgsim_features *features = NULL;
-        imgsim_status status;
-
-        status = ims_features_map(&check->snapshot, set, check->catalog->folder, &features);
-        if (status == IMGSIM_ERROR_OUT_OF_MEMORY)
-            return status;
-        if (status != IMGSIM_OK)
-            report(check, "feature \"%s\": %s", set->set.name, imgsim_last_error());
-        else if (set->set.row_type == IMGSIM_ROW_FLOAT32)
-            check_floats(check, features);
-        else if (set->set.row_type == IMGSIM_ROW_UINT32)
-            check_histograms(check, features);
-        else if (set->set.row_type == IMGSIM_ROW_BYTES)
-            check_bytes(check, features);
-        imgsim_features_free(features);
-    }
-    return IMGSIM_OK;
-}
-
 /* A database that cannot be read any further is a problem, not a failure of the check. */
-static imgsim_status note(struct check *check, imgsim_status status)
+static imgsim_status note(struct ims_check *check, imgsim_status status)
 {
     if (status != IMGSIM_ERROR_CORRUPT)
         return status;
-    report(check, "%s", imgsim_last_error());
+    ims_check_report(check, "%s", imgsim_last_error());
     return IMGSIM_OK;
 }
 
-imgsim_status imgsim_catalog_verify(
+imgsim_status ims_catalog_verify(
     const imgsim_catalog *catalog,
     void (*callback)(const char *problem, void *user_data),
-    void *user_data)
+    void *user_data,
+    struct ims_verified *out)
 {
-    struct check check = {.catalog = catalog, .callback = callback, .user_data = user_data};
+    struct ims_check check = {.catalog = catalog, .callback = callback, .user_data = user_data};
     imgsim_status status;
     bool loaded = false;
 
-    if (catalog == NULL)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
     if ((status = ims_db_lease(catalog, &check.db)) != IMGSIM_OK)
         return status;
     /*
@@ -227,15 +127,28 @@ imgsim_status imgsim_catalog_verify(
     loaded = status == IMGSIM_OK;
     if ((status = note(&check, status)) != IMGSIM_OK || !loaded ||
         (status = note(&check, check_files(&check))) != IMGSIM_OK ||
-        (status = check_features(&check)) != IMGSIM_OK)
+        (status = note(&check, ims_check_features(&check))) != IMGSIM_OK)
         goto done;
 
 done:
     ims_snapshot_clear(&check.snapshot);
     ims_db_return(catalog, check.db);
+    *out = check.rows;
     if (status == IMGSIM_OK && check.problems > 0)
         status = ims_fail(
             IMGSIM_ERROR_CORRUPT, "%llu problems, the first: %s",
             (unsigned long long)check.problems, check.first);
     return status;
+}
+
+imgsim_status imgsim_catalog_verify(
+    const imgsim_catalog *catalog,
+    void (*callback)(const char *problem, void *user_data),
+    void *user_data)
+{
+    struct ims_verified verified;
+
+    if (catalog == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
+    return ims_catalog_verify(catalog, callback, user_data, &verified);
 }

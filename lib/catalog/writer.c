@@ -176,7 +176,9 @@ imgsim_status ims_writer_start(
         status = ims_fail_memory(IMS_DIMENSION_MAX * sizeof(*writer->counts));
         goto done;
     }
-    if ((status = ims_make_folder(folder)) != IMGSIM_OK || (status = load_all(writer)) != IMGSIM_OK)
+    if ((status = ims_make_folder(folder)) != IMGSIM_OK ||
+        (status = ims_checksums_make(writer->change.db)) != IMGSIM_OK ||
+        (status = load_all(writer)) != IMGSIM_OK)
         goto done;
     ims_store_sweep(writer);
     *out_writer = writer;
@@ -241,15 +243,19 @@ static imgsim_status define(struct ims_store *store, const imgsim_feature_defini
     return IMGSIM_OK;
 }
 
-/* Forget which ids have a row. */
+/* Forget which ids have a row, and the rows' checksums. */
 static imgsim_status drop_bits(struct ims_catalog_writer *writer, struct ims_store *store)
 {
+    imgsim_status status;
     char sql[64];
 
     snprintf(sql, sizeof(sql), "DELETE FROM bits WHERE number = %u", store->set.number);
     ims_bit_table_clear(&store->present);
+    ims_checksums_clear(&store->checksums);
     if (!ims_bit_table_grow(&store->present, writer->next_id + 1))
         return ims_fail_memory((size_t)writer->next_id / 8);
+    if ((status = ims_checksums_drop(writer->change.db, store->set.number)) != IMGSIM_OK)
+        return status;
     return ims_db_exec(writer->change.db, sql);
 }
 
@@ -461,6 +467,7 @@ static imgsim_status save_all(struct ims_catalog_writer *writer)
         if (!writer->used[i])
             continue;
         if ((status = save_bits(writer, i, &writer->stores[i].present)) != IMGSIM_OK ||
+            (status = ims_checksums_save(db, &writer->stores[i])) != IMGSIM_OK ||
             (writer->stores[i].dirty && (status = save_set(db, &writer->stores[i])) != IMGSIM_OK))
             return status;
     }

@@ -136,6 +136,8 @@ static off_t size_of(const char *path)
     return info.st_size;
 }
 
+static unsigned count_survivors(void);
+
 /* ---- matrices ---- */
 
 static void a_sound_catalog_is_left_alone(void)
@@ -160,6 +162,67 @@ static void damaged_rows_are_dropped(void)
     CHECK_EQUAL(report.rows_dropped, 4);
     CHECK_EQUAL(report.features_dropped, 0);
     CHECK_EQUAL(report.files_lost, 0);
+    check_whole();
+}
+
+/* Bits that turned around in rows that still could be: checksums tell. */
+static void rows_of_other_bytes_are_dropped(void)
+{
+    static const struct {
+        const char *name;
+        off_t byte;
+    } flips[] = {
+        {"features/embedding.npy", 7 * (off_t)sizeof(expected[0]) + 1},
+        {"features/hash.npy", 3},
+        {"features/color.bins.npy", 0},
+        {"features/color.counts.npy", 4},
+        {"features/thumbnail.bytes.npy", 100},
+        {"features/embedding-pca4.npy", 16 * 5},
+    };
+
+    for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
+        uint8_t byte;
+        int fd;
+
+        restore();
+        CHECK((fd = open(inner(flips[i].name), O_RDWR)) >= 0);
+        CHECK(pread(fd, &byte, 1, PAGE + flips[i].byte) == 1);
+        byte ^= 1;
+        CHECK(pwrite(fd, &byte, 1, PAGE + flips[i].byte) == 1 && close(fd) == 0);
+        CHECK(!is_sound());
+        CHECK_OK(try_repair());
+        CHECK_EQUAL(report.rows_dropped, 1);
+        CHECK_EQUAL(report.features_dropped, 0);
+        CHECK_EQUAL(count_survivors(), IMAGES);
+        check_whole();
+    }
+}
+
+/* A catalog that is older than checksums gets them. */
+static void rows_without_checksums_get_them(void)
+{
+    char script[1200];
+
+    if (system("python3 -c 'import sqlite3' 2>/dev/null") != 0)
+        return;
+    restore();
+    snprintf(
+        script, sizeof(script),
+        "python3 -c 'import sqlite3; c = sqlite3.connect(\"%s\"); c.execute(\"DROP TABLE "
+        "checksums\");"
+        " c.commit(); c.close()'",
+        inner("catalog.db"));
+    CHECK(system(script) == 0);
+    CHECK(is_sound());
+    CHECK_OK(try_repair());
+    CHECK_EQUAL(report.changes, 5); /* a line for each feature */
+    CHECK_EQUAL(report.rows_dropped, 0);
+    CHECK_OK(try_repair());
+    CHECK_EQUAL(report.changes, 0);
+    overwrite(inner("features/hash.npy"), PAGE, 0x55, 3);
+    CHECK(!is_sound());
+    CHECK_OK(try_repair());
+    CHECK_EQUAL(report.rows_dropped, 1);
     check_whole();
 }
 
@@ -445,6 +508,8 @@ int main(void)
 
     a_sound_catalog_is_left_alone();
     damaged_rows_are_dropped();
+    rows_of_other_bytes_are_dropped();
+    rows_without_checksums_get_them();
     short_files_lose_what_is_beyond_their_end();
     files_that_are_gone_or_strange_take_their_feature_along();
     damaged_indexes_and_projectors_go();

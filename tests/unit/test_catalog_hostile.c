@@ -288,6 +288,7 @@ static void matrices_that_do_not_fit_are_reported(const char *folder)
 {
     const char *path = make_collection(folder, "matrices");
     uint8_t header[IMS_NPY_DATA];
+    float row[FIXTURE_FLOATS];
     imgsim_catalog *catalog;
     struct stat info;
 
@@ -300,6 +301,8 @@ static void matrices_that_do_not_fit_are_reported(const char *folder)
     CHECK(truncate(inner(path, "features/embedding.npy"), info.st_size - 1) == 0);
     check_features_fail(path, "embedding", "too few for the 30 rows");
     CHECK(truncate(inner(path, "features/embedding.npy"), info.st_size) == 0);
+    fixture_floats(29, row);
+    patch(path, "features/embedding.npy", info.st_size - (off_t)sizeof(row), row, sizeof(row));
 
     CHECK_OK(ims_npy_header("<f4", 30, FIXTURE_FLOATS + 1, header));
     patch(path, "features/embedding.npy", 0, header, sizeof(header));
@@ -315,10 +318,10 @@ static void matrices_that_do_not_fit_are_reported(const char *folder)
     catalog = fixture_open(path, 0);
     CHECK_FAILS(
         imgsim_catalog_verify(catalog, NULL, NULL), IMGSIM_ERROR_CORRUPT,
-        "id 4 has NaN in column 2");
+        "row of id 4 has values that are not finite: dir4/image4.jpg");
     imgsim_catalog_free(catalog);
-    patch(
-        path, "features/embedding.npy", IMS_NPY_DATA + 4 * FIXTURE_FLOATS * 4 + 8, &(float){0}, 4);
+    fixture_floats(4, row);
+    patch(path, "features/embedding.npy", IMS_NPY_DATA + 4 * FIXTURE_FLOATS * 4 + 8, &row[2], 4);
 
     CHECK(unlink(inner(path, "features/hash.npy")) == 0);
     check_features_fail(path, "hash", "missing");
@@ -370,7 +373,8 @@ static void hostile_histograms_are_reported(const char *folder)
         imgsim_features_get_sparse(features, &offsets, &lengths, &bins, &counts),
         IMGSIM_ERROR_CORRUPT, "histogram of id");
     CHECK_FAILS(
-        imgsim_catalog_verify(catalog, NULL, NULL), IMGSIM_ERROR_CORRUPT, "histogram of id");
+        imgsim_catalog_verify(catalog, NULL, NULL), IMGSIM_ERROR_CORRUPT,
+        "row of id 0 is no histogram");
     imgsim_features_free(features);
     imgsim_catalog_free(catalog);
 }
@@ -421,6 +425,8 @@ static void verify_finds_what_does_not_agree(const char *folder)
         {"DELETE FROM files WHERE id = 4", "29 files"},
         {"UPDATE meta SET value = 31 WHERE key = 'files_0'", "31"},
         {"DELETE FROM bits WHERE number = -1", "live"},
+        {"UPDATE checksums SET checksums = randomblob(4096)",
+         "each of 30 rows of ids 0 to 29 does not match its checksum"},
     };
     char name[32];
 
