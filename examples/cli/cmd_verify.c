@@ -6,70 +6,156 @@
 #include <string.h>
 
 const char cli_help_verify[] =
-    "imgsim verify             a line per problem; exit status 4 if there is any\n"
-    "imgsim verify --json\n"
-    "imgsim verify --repair    puts right what can be, drops what cannot, says so\n"
+    "imgsim verify                   a line per problem; exit status 4 if any\n"
+    "imgsim verify --files           also: are the files what was scanned?\n"
+    "imgsim verify --files=content   reads and compares every file\n"
+    "imgsim verify --repair          puts right what can be, drops what cannot\n"
     "\n"
-    "Checks the database, the feature matrices, the indexes and the projectors, and\n"
-    "that they agree. Without --repair it changes nothing. What a repair drops is\n"
-    "computed again by the next scan; a database that has to be built anew is kept\n"
-    "as catalog.db.damaged.\n";
+    "Checks the database, every row of every feature with its checksum, the indexes,\n"
+    "the projectors and the maps, and that they agree. Without --repair it changes\n"
+    "nothing. What a repair drops is computed again by the next scan; a database that\n"
+    "has to be built anew is kept as catalog.db.damaged.\n"
+    "\n"
+    "--files compares size and time of each file, --files=content the content, too;\n"
+    "if the catalog is sound and a file is gone, changed or damaged, the exit status\n"
+    "is 6. 'imgsim scan' takes changes in; a damaged file has to come from a backup.\n";
 
-struct problems {
-    json_t *json; /* NULL: lines */
-    size_t count;
+static const struct cli_choice files_choices[] = {
+    {"times", IMGSIM_CHECK_FILES_TIMES},
+    {"content", IMGSIM_CHECK_FILES_CONTENT},
+    {NULL, 0}};
+
+/* Lines as they come: printed, or kept for JSON. */
+struct lines {
+    json_t *json;  /* NULL: lines */
+    json_t *files; /* NULL: lines */
 };
 
-static void on_problem(const char *problem, void *user_data)
+static void take_line(json_t *array, const char *text)
 {
-    struct problems *problems = user_data;
-
-    problems->count++;
-    if (problems->json != NULL) {
-        json_array_append_new(problems->json, cli_json_text(problem));
+    if (array != NULL) {
+        json_array_append_new(array, cli_json_text(text));
     } else {
-        char *line = cli_escape(problem);
+        char *line = cli_escape(text);
 
+        cli_clear_progress();
         printf("%s\n", line != NULL ? line : "a problem, and no memory to show it");
         free(line);
     }
 }
 
-static int verify(const struct cli *cli)
+static void on_change(const char *line, void *user_data)
 {
-    struct problems problems = {NULL, 0};
+    take_line(((const struct lines *)user_data)->json, line);
+}
+
+static void on_line(int32_t about, const char *line, void *user_data)
+{
+    const struct lines *lines = user_data;
+
+    take_line(about == IMGSIM_CHECK_FILE ? lines->files : lines->json, line);
+}
+
+/* ---- checking ---- */
+
+static uint64_t files_wrong(const imgsim_check_report *report)
+{
+    return report->files_gone + report->files_changed + report->files_damaged +
+           report->files_unreadable;
+}
+
+static json_t *files_json(const imgsim_check_report *report, json_t *lines)
+{
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:o}", "checked", (json_int_t)report->files, "gone",
+        (json_int_t)report->files_gone, "changed", (json_int_t)report->files_changed, "damaged",
+        (json_int_t)report->files_damaged, "unreadable", (json_int_t)report->files_unreadable,
+        "lines", lines);
+}
+
+static int
+print_json(const imgsim_check_report *report, struct lines *lines, bool files, int status)
+{
+    json_t *root = json_pack(
+        "{s:s, s:b, s:o, s:I, s:I, s:I}", "schema", "imgsim.verify/1", "sound",
+        status != CLI_DAMAGED, "problems", lines->json, "rows", (json_int_t)report->rows,
+        "rows_unknown", (json_int_t)report->rows_unknown, "rows_damaged",
+        (json_int_t)report->rows_damaged);
+    int printed;
+
+    if (files && root != NULL)
+        json_object_set_new(root, "files", files_json(report, lines->files));
+    else
+        json_decref(lines->files);
+    printed = cli_print_json(root);
+    return printed != CLI_DONE ? printed : status;
+}
+
+static void
+print_summary(const struct cli *cli, const imgsim_check_report *report, bool files, int status)
+{
+    char numbers[6][32];
+
+    if (status == CLI_DAMAGED)
+        cli_note(cli, "the catalog is damaged; 'imgsim verify --repair' repairs it");
+    else
+        cli_note(cli, "no problem found");
+    if (report->rows_unknown > 0)
+        cli_note(
+            cli, "%s of %s rows have no checksum yet; 'imgsim verify --repair' gives them one",
+            cli_count_text(report->rows_unknown, numbers[0]),
+            cli_count_text(report->rows, numbers[1]));
+    if (files)
+        cli_note(
+            cli, "%s files: %s gone, %s changed, %s damaged, %s unreadable",
+            cli_count_text(report->files, numbers[0]),
+            cli_count_text(report->files_gone, numbers[1]),
+            cli_count_text(report->files_changed, numbers[2]),
+            cli_count_text(report->files_damaged, numbers[3]),
+            cli_count_text(report->files_unreadable, numbers[4]));
+}
+
+static int verify(struct cli *cli, int32_t files)
+{
+    struct lines lines = {NULL, NULL};
+    imgsim_check_report report = {.struct_size = sizeof(report)};
+    imgsim_check_options options;
     imgsim_catalog *catalog = NULL;
-    imgsim_status verified, derived;
+    imgsim_status checked;
     int status = cli_open_catalog(cli, NULL, CLI_READ, &catalog);
 
     if (status != CLI_GO_ON)
         return status;
-    if (cli->json)
-        problems.json = json_array();
-    verified = imgsim_catalog_verify(catalog, on_problem, &problems);
-    derived = imgsim_derive_verify(catalog, on_problem, &problems);
-    imgsim_catalog_free(catalog);
-
-    if (verified == IMGSIM_OK || verified == IMGSIM_ERROR_CORRUPT)
-        verified = derived != IMGSIM_OK ? derived : verified;
-    if (verified != IMGSIM_OK && verified != IMGSIM_ERROR_CORRUPT) {
-        json_decref(problems.json);
-        return cli_failed(verified, CLI_ABOUT_CATALOG);
-    }
-    status = problems.count > 0 || verified != IMGSIM_OK ? CLI_DAMAGED : CLI_DONE;
     if (cli->json) {
-        int printed = cli_print_json(json_pack(
-            "{s:s, s:b, s:o}", "schema", "imgsim.verify/1", "sound", status == CLI_DONE, "problems",
-            problems.json));
-
-        return printed != CLI_DONE ? printed : status;
+        lines.json = json_array();
+        lines.files = json_array();
     }
-    if (status == CLI_DONE)
-        cli_note(cli, "no problem found");
-    else
-        cli_note(cli, "the catalog is damaged; 'imgsim verify --repair' repairs it");
+    imgsim_check_options_init(&options, sizeof(options));
+    options.files = files;
+    options.callback = on_line;
+    options.user_data = &lines;
+    options.progress = cli_show_progress;
+    options.progress_data = cli;
+    cli_catch_interrupts();
+    checked = imgsim_catalog_check(catalog, &options, &report);
+    cli_clear_progress();
+    imgsim_catalog_free(catalog);
+    if (checked != IMGSIM_OK && checked != IMGSIM_ERROR_CORRUPT) {
+        json_decref(lines.json);
+        json_decref(lines.files);
+        return cli_failed(checked, CLI_ABOUT_CATALOG);
+    }
+
+    status = checked != IMGSIM_OK       ? CLI_DAMAGED
+             : files_wrong(&report) > 0 ? CLI_SOME_FAILED
+                                        : CLI_DONE;
+    if (cli->json)
+        return print_json(&report, &lines, files != IMGSIM_CHECK_FILES_NONE, status);
+    print_summary(cli, &report, files != IMGSIM_CHECK_FILES_NONE, status);
     return status;
 }
+
+/* ---- repairing ---- */
 
 static int
 print_repair(const struct cli *cli, const imgsim_repair_report *report, json_t *lines, bool sound)
@@ -94,7 +180,7 @@ print_repair(const struct cli *cli, const imgsim_repair_report *report, json_t *
 
 static int repair(const struct cli *cli)
 {
-    struct problems lines = {cli->json ? json_array() : NULL, 0};
+    struct lines lines = {cli->json ? json_array() : NULL, NULL};
     imgsim_repair_report report = {.struct_size = sizeof(report)};
     imgsim_repair_options options;
     imgsim_status repaired;
@@ -106,7 +192,7 @@ static int repair(const struct cli *cli)
         return status;
     }
     imgsim_repair_options_init(&options, sizeof(options));
-    options.callback = on_problem;
+    options.callback = on_change;
     options.user_data = &lines;
     repaired = imgsim_catalog_repair(folder, &options, &report);
     free(folder);
@@ -122,13 +208,18 @@ static int repair(const struct cli *cli)
 
 int cmd_verify(struct cli *cli, int argc, char **argv)
 {
-    int32_t wants_repair = 0;
-    const struct cli_option table[] = {{"repair", 0, CLI_FLAG, &wants_repair, 0, 0, NULL}};
-    int status = cli_parse(cli, argc, argv, table, 1);
+    int32_t wants_repair = 0, files = IMGSIM_CHECK_FILES_NONE;
+    const struct cli_option table[] = {
+        {"repair", 0, CLI_FLAG, &wants_repair, 0, 0, NULL},
+        {"files", 0, CLI_CHOICE_OPTIONAL, &files, 0, 0, files_choices},
+    };
+    int status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
 
     if (status == CLI_GO_ON && cli->operand_count > 0)
         status = cli_usage(cli, "verify takes no '%s'; -c names the catalog", cli->operands[0]);
+    if (status == CLI_GO_ON && wants_repair && files != IMGSIM_CHECK_FILES_NONE)
+        status = cli_usage(cli, "--repair leaves the images' files alone; check them with --files");
     if (status != CLI_GO_ON)
         return status;
-    return wants_repair ? repair(cli) : verify(cli);
+    return wants_repair ? repair(cli) : verify(cli, files);
 }

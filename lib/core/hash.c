@@ -25,6 +25,41 @@ void ims_hash128(const void *data, size_t size, uint8_t out[16])
     memcpy(out, canonical.digest, 16);
 }
 
+struct ims_hasher {
+    XXH3_state_t state;
+};
+
+struct ims_hasher *ims_hasher_new(void)
+{
+    struct ims_hasher *hasher = ims_alloc_aligned(sizeof(*hasher));
+
+    if (hasher != NULL) {
+        memset(hasher, 0, sizeof(*hasher));
+        XXH3_128bits_reset(&hasher->state);
+    }
+    return hasher;
+}
+
+void ims_hasher_add(struct ims_hasher *hasher, const void *data, size_t size)
+{
+    if (size > 0)
+        XXH3_128bits_update(&hasher->state, data, size);
+}
+
+void ims_hasher_take(struct ims_hasher *hasher, uint8_t out[16])
+{
+    XXH128_canonical_t canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&hasher->state));
+    memcpy(out, canonical.digest, 16);
+    XXH3_128bits_reset(&hasher->state);
+}
+
+void ims_hasher_free(struct ims_hasher *hasher)
+{
+    ims_free_aligned(hasher);
+}
+
 struct ims_fingerprint {
     XXH3_state_t state;
 };

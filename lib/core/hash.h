@@ -7,6 +7,13 @@
 
 uint64_t ims_hash64(const void *data, size_t size);
 void ims_hash128(const void *data, size_t size, uint8_t out[16]);
+/* ims_hash128() of data that comes in pieces. */
+struct ims_hasher;                       /* allocated */
+struct ims_hasher *ims_hasher_new(void); /* NULL: out of memory */
+void ims_hasher_add(struct ims_hasher *hasher, const void *data, size_t size);
+/* The hash of what was added; the next piece begins anew. */
+void ims_hasher_take(struct ims_hasher *hasher, uint8_t out[16]);
+void ims_hasher_free(struct ims_hasher *hasher);
 
 /* Streaming fingerprint of several pieces; each piece is delimited by its length. */
 struct ims_fingerprint;                            /* allocated */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether stored indexes and projectors are sound; what is not is removed by a repair, which this joins with the catalog's own. */
+/* Whether stored indexes and projectors are sound; what is not is removed by a repair. */
 #include "catalog/repair.h"
 #include "derive/derive_internal.h"
 
 #include "core/memory.h"
-#include "core/options.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -242,58 +241,9 @@ imgsim_status imgsim_derive_verify(
     return status;
 }
 
-/* ---- repairing ---- */
-
-static const imgsim_repair_options default_options = {.struct_size = sizeof(default_options)};
-
-imgsim_status imgsim_repair_options_init(imgsim_repair_options *options, size_t struct_size)
+imgsim_status ims_derive_repair(struct ims_repair *repair, imgsim_catalog *catalog)
 {
-    return ims_options_init(options, struct_size, &default_options, sizeof(default_options));
-}
+    struct check check = {.catalog = catalog, .repair = repair};
 
-/* What a repair leaves has to pass the checks; otherwise it was of no use, and the caller is told. */
-static imgsim_status confirm(const imgsim_catalog *catalog)
-{
-    imgsim_status status = imgsim_catalog_verify(catalog, NULL, NULL);
-
-    return status == IMGSIM_OK ? imgsim_derive_verify(catalog, NULL, NULL) : status;
-}
-
-static imgsim_status repair_all(struct ims_repair *repair, const char *path)
-{
-    struct check check = {.repair = repair};
-    imgsim_status status;
-
-    if ((status = ims_repair_open(repair, path, &check.catalog)) == IMGSIM_OK &&
-        (status = ims_repair_catalog(repair, check.catalog)) == IMGSIM_OK &&
-        (status = check_all(&check)) == IMGSIM_OK &&
-        (status = imgsim_catalog_refresh(check.catalog)) == IMGSIM_OK)
-        status = confirm(check.catalog);
-    imgsim_catalog_free(check.catalog);
-    return status;
-}
-
-imgsim_status imgsim_catalog_repair(
-    const char *path,
-    const imgsim_repair_options *options,
-    imgsim_repair_report *out_report)
-{
-    struct ims_repair repair = {.options = default_options};
-    size_t size = out_report != NULL ? out_report->struct_size : 0;
-    imgsim_status status;
-
-    if (path == NULL || path[0] == '\0')
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "path must not be NULL or empty");
-    if (out_report != NULL && size < sizeof(size_t) + sizeof(uint64_t))
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "out_report has no struct_size");
-    if ((status = ims_options_read(&repair.options, sizeof(repair.options), options)) != IMGSIM_OK)
-        return status;
-    status = repair_all(&repair, path);
-    if (out_report != NULL) {
-        memcpy(
-            out_report, &repair.report,
-            size < sizeof(repair.report) ? size : sizeof(repair.report));
-        out_report->struct_size = size;
-    }
-    return status;
+    return check_all(&check);
 }

@@ -27,4 +27,8 @@ imgsim_status ims_derive_open_index(
     int32_t metric,
     imgsim_index **out_index);
 
+/* Remove what imgsim_derive_verify() complains about, and stale indexes. */
+struct ims_repair;
+imgsim_status ims_derive_repair(struct ims_repair *repair, imgsim_catalog *catalog);
+
 #endif

@@ -161,7 +161,10 @@ void ims_map_groups_clear(struct ims_map_groups *groups);
 
 imgsim_status
 ims_map_graph_save(const struct ims_map_kept_graph *graph, const char *origin, const char *path);
-/* NOT_FOUND, CORRUPT, UNSUPPORTED, or OK with *graph filled; NOT_FOUND as well if it was made from something else. */
+/*
+ * NOT_FOUND, CORRUPT, UNSUPPORTED, or OK with *graph filled; NOT_FOUND as well if it was made from something else than `origin`
+ * (NULL: from whatever it was).
+ */
 imgsim_status
 ims_map_graph_load(const char *path, const char *origin, struct ims_map_kept_graph *graph);
 

@@ -188,7 +188,7 @@ ims_map_graph_load(const char *path, const char *origin, struct ims_map_kept_gra
     if ((status = ims_reader_open(&reader, path, GRAPH_KIND, VERSION, true)) != IMGSIM_OK ||
         (status = read_settings(&reader, true, &settings)) != IMGSIM_OK)
         goto done;
-    if (strcmp(settings.origin, origin) != 0) {
+    if (origin != NULL && strcmp(settings.origin, origin) != 0) {
         status = ims_fail(IMGSIM_ERROR_NOT_FOUND, "%s is stale", path);
         goto done;
     }

@@ -319,6 +319,27 @@ int main(void)
     OFFSET(imgsim_scan_options, worker_memory, 128);
     CHECK_EQUAL(sizeof(imgsim_scan_options), 136);
 
+    OFFSET(imgsim_check_options, struct_size, 0);
+    OFFSET(imgsim_check_options, files, 8);
+    OFFSET(imgsim_check_options, reserved, 12);
+    OFFSET(imgsim_check_options, callback, 16);
+    OFFSET(imgsim_check_options, user_data, 24);
+    OFFSET(imgsim_check_options, progress, 32);
+    OFFSET(imgsim_check_options, progress_data, 40);
+    CHECK_EQUAL(sizeof(imgsim_check_options), 48);
+
+    OFFSET(imgsim_check_report, struct_size, 0);
+    OFFSET(imgsim_check_report, problems, 8);
+    OFFSET(imgsim_check_report, rows, 16);
+    OFFSET(imgsim_check_report, rows_unknown, 24);
+    OFFSET(imgsim_check_report, rows_damaged, 32);
+    OFFSET(imgsim_check_report, files, 40);
+    OFFSET(imgsim_check_report, files_gone, 48);
+    OFFSET(imgsim_check_report, files_changed, 56);
+    OFFSET(imgsim_check_report, files_damaged, 64);
+    OFFSET(imgsim_check_report, files_unreadable, 72);
+    CHECK_EQUAL(sizeof(imgsim_check_report), 80);
+
     OFFSET(imgsim_repair_options, struct_size, 0);
     OFFSET(imgsim_repair_options, callback, 8);
     OFFSET(imgsim_repair_options, user_data, 16);

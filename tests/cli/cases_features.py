@@ -373,6 +373,32 @@ def maps(place):
 
 
 @case
+def verify_compares_files(place):
+    scan(place)
+    in_photos = ["-c", "photos"]
+    place.run("verify", "--files", *in_photos).exits(0).says("0 gone, 0 changed")
+    place.run("verify", "--files=content", "-q", *in_photos).exits(0)
+    gone, rotten = place.path("photos", "discs", "0.png"), place.path("photos", "discs", "1.png")
+    os.unlink(gone)
+    info = os.stat(rotten)
+    with open(rotten, "r+b") as file:
+        file.seek(-20, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-20, os.SEEK_END)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(rotten, ns=(info.st_atime_ns, info.st_mtime_ns))
+    place.run("verify", *in_photos).exits(0)
+    place.run("verify", "--files", *in_photos).exits(6).prints("0.png: is gone").says("1 gone, 0 changed, 0 damaged")
+    report = place.run("verify", "--files=content", "--json", *in_photos).exits(6).json("imgsim.verify/1")
+    files = report["files"]
+    check((files["checked"], files["gone"], files["changed"], files["damaged"]) == (12, 1, 0, 1), str(report))
+    check(report["sound"] and report["problems"] == [] and len(files["lines"]) == 2, str(report))
+    check("files" not in place.run("verify", "--json", *in_photos).exits(0).json("imgsim.verify/1"), "unasked files")
+    place.run("verify", "--files=all", *in_photos).exits(2)
+    place.run("verify", "--files", "--repair", *in_photos).exits(2)
+
+
+@case
 def verify_finds_damage(place):
     scan(place)
     in_photos = ["-c", "photos"]
@@ -400,6 +426,11 @@ def verify_finds_damage(place):
     for path in glob.glob(os.path.join(folder, "indexes", "*.ims")):
         damaged(path, lambda whole: whole[:-1], os.path.basename(path))
         damaged(path, lambda whole: whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], os.path.basename(path))
+    damaged(os.path.join(folder, "features", "hash.npy"), lambda whole: whole[:-3] + bytes([whole[-3] ^ 4]) + whole[-2:],
+            "checksum")
+    place.run("map", "--layout", "pca", "--feature", "own", "--out", "map.html", "-q", *in_photos).exits(0)
+    for path in glob.glob(os.path.join(folder, "maps", "*.ims")):
+        damaged(path, lambda whole: whole[:-2], os.path.basename(path))
     os.rename(os.path.join(folder, "features", "own.npy"), place.path("away.npy"))
     place.run("verify", *in_photos).exits(4).prints("own")
     place.run("search", "0", "--by", "own", "--exact", *in_photos).exits(4).says("own")

@@ -207,6 +207,26 @@ class OwnFeatures(unittest.TestCase):
         with self.assertRaises(imgsim.Error):
             imgsim.Catalog.repair(self.folder + "-not-there")
 
+    def test_files_are_compared(self):
+        self.catalog.scan(self.folder)
+        found = self.catalog.check(files="content")
+        self.assertEqual((found.problems, found.files), ([], []))
+        count = len(self.catalog.paths)
+        self.assertEqual((found.report["files"], found.report["rows_unknown"]), (count, 0))
+        path = self.catalog.paths[0]
+        os.utime(path, ns=(1, 1))
+        self.assertEqual(self.catalog.check(files="content").files, [])
+        found = self.catalog.check(files="times")
+        self.assertEqual((len(found.files), found.report["files_changed"]), (1, 1))
+        self.assertIn(path, found.files[0])
+        self.assertEqual(self.catalog.check().files, [])
+        calls = []
+        with self.assertRaises(imgsim.Error):
+            self.catalog.check(files="times", progress=lambda p: calls.append(p.phase) or True)
+        self.assertEqual(calls, ["files"])
+        with self.assertRaises(ValueError):
+            self.catalog.check(files="all")
+
     def test_own_extractor_pca_index_and_cascade(self):
         def thumbnail(arrays):
             return [a[::a.shape[0] // 8, ::a.shape[1] // 8][:8, :8].reshape(-1).astype(np.float32) for a in arrays]

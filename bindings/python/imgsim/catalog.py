@@ -24,6 +24,7 @@ ISOLATIONS = {"none": 0, "workers": 1, "auto": 2}
 STATES = ("ok", "skipped", "failed", "crashed", "timeout", "missing")
 _IMAGES = {"mean": 0, "rrf": 1, "best": 2}
 _FUSIONS = {"sum": 0, "rrf": 1}
+_CHECK_FILES = {"none": 0, "times": 1, "content": 2}
 _SEARCHES = {"auto": 0, "exact": 1, "cascade": 2, "double": 3}
 
 File = namedtuple("File", "id uuid path format state reason width height bytes mtime_ns content_hash")
@@ -42,6 +43,7 @@ class Hit(namedtuple("Hit", "rank id uuid path score width height parts")):
 
 ImageCluster = namedtuple("ImageCluster", "number label size medoid name share")
 Prediction = namedtuple("Prediction", "id label share distance")
+Check = namedtuple("Check", "problems files report")
 
 
 class ImageClusters(list):
@@ -548,17 +550,29 @@ class Catalog:
         library.imgsim_catalog_export_csv(self._handle, text(path))
 
     def verify(self):
-        """Problems found in the catalog, its matrices, indexes and projectors, one text each; empty when sound."""
-        problems = []
-        callback = native.VerifyCallback(lambda problem, _data: problems.append(problem.decode("utf-8", "replace")))
-        for check in (library.imgsim_catalog_verify, library.imgsim_derive_verify):
-            before = len(problems)
+        """Problems found in the catalog, its matrices, indexes, projectors and maps, one text each; empty when sound."""
+        return self.check().problems
+
+    def check(self, files="none", progress=None):
+        """Check(problems, files, report): what verify() finds, and with files="times" or "content" a text for each image's
+        file that is no longer what was scanned; the report counts rows, rows without checksum, files and more."""
+        found = Check([], [], {})
+
+        def note(about, line, _data):
+            (found.files if about == 1 else found.problems).append(line.decode("utf-8", "replace"))
+
+        report = native.CheckReport(struct_size=ctypes.sizeof(native.CheckReport))
+        with Callbacks() as callbacks:
+            settings = options(
+                "check", files=_pick(_CHECK_FILES, files, "files"), callback=native.CheckCallback(note),
+                progress=callbacks.progress(progress))
             try:
-                check(self._handle, callback, None)
-            except native.Error:
-                if len(problems) == before:
+                library.imgsim_catalog_check(self._handle, byref(settings), byref(report))
+            except native.Error as error:
+                if library.imgsim_status_name(error.status) != b"IMGSIM_ERROR_CORRUPT" or not found.problems:
                     raise
-        return problems
+        found.report.update((name, getattr(report, name)) for name, _type in report._fields_ if name != "struct_size")
+        return found
 
     @staticmethod
     def repair(path):

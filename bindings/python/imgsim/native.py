@@ -35,6 +35,7 @@ ExtractCallback = CFUNCTYPE(c_int32, POINTER(c_void_p), c_size_t, c_void_p, c_vo
 ReleaseCallback = CFUNCTYPE(None, c_void_p)
 LabelCallback = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_void_p)
 VerifyCallback = CFUNCTYPE(None, c_char_p, c_void_p)
+CheckCallback = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 PictureCallback = CFUNCTYPE(c_int32, c_uint64, POINTER(c_void_p), POINTER(c_size_t), c_void_p)
 
 
@@ -120,6 +121,21 @@ class ScanReport(Structure):
         ("refreshed", c_uint64), ("moved", c_uint64), ("skipped", c_uint64), ("failed", c_uint64),
         ("missing", c_uint64), ("bytes", c_uint64), ("seconds", c_double), ("crashed", c_uint64),
         ("timed_out", c_uint64),
+    ]
+
+
+class CheckOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("files", c_int32), ("reserved", c_uint32), ("callback", CheckCallback),
+        ("user_data", c_void_p), ("progress", ProgressCallback), ("progress_data", c_void_p),
+    ]
+
+
+class CheckReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("problems", c_uint64), ("rows", c_uint64), ("rows_unknown", c_uint64),
+        ("rows_damaged", c_uint64), ("files", c_uint64), ("files_gone", c_uint64), ("files_changed", c_uint64),
+        ("files_damaged", c_uint64), ("files_unreadable", c_uint64),
     ]
 
 
@@ -327,6 +343,19 @@ OPTIONS = {
     "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions, "predict": PredictOptions, "map": MapOptions,
     "quality": QualityOptions, "plot": PlotOptions, "page": PageOptions, "query": QueryOptions,
     "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "study": StudyOptions, "index": IndexOptions,
+    "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions, "cluster_labels": ClusterLabelsOptions,
+    "predict": PredictOptions,
+    "search": SearchOptions, "pairs": PairsOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
+    "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "page": PageOptions,
+    "scan": ScanOptions, "repair": RepairOptions, "check": CheckOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
+    "index": IndexOptions, "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
+    "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
+    "search": SearchOptions, "map": MapOptions, "quality": QualityOptions,
+    "plot": PlotOptions, "query": QueryOptions, "channel": ChannelOptions,
 }
 
 # name: (result, parameters); a result of Status is checked and raises imgsim.Error.
@@ -467,6 +496,8 @@ PROTOTYPES = {
     "imgsim_derive_study": (
         Status, [Handle, POINTER(StudyOptions), POINTER(c_uint32), c_size_t] + 4 * [POINTER(c_double)]),
     "imgsim_derive_verify": (Status, [Handle, VerifyCallback, c_void_p]),
+    "imgsim_check_options_init": (Status, [POINTER(CheckOptions), c_size_t]),
+    "imgsim_catalog_check": (Status, [Handle, POINTER(CheckOptions), POINTER(CheckReport)]),
     "imgsim_catalog_repair": (Status, [c_char_p, POINTER(RepairOptions), POINTER(RepairReport)]),
     # index.h
     "imgsim_index_new": (Status, [POINTER(IndexOptions), _Out]),
