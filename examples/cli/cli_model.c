@@ -68,6 +68,7 @@ int cli_open_model(
     cnn.threads = cli->threads;
     cnn.batch_size = options->batch;
     cnn.input_size = options->input_size;
+    cnn.classes = options->classes;
 
     status = imgsim_extractor_new_cnn(&cnn, out_extractor);
     return status == IMGSIM_OK ? CLI_GO_ON : cli_failed_at(status, CLI_ABOUT_MODEL, path);

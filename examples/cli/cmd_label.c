@@ -15,6 +15,7 @@ const char cli_help_label[] =
     "imgsim label list                   labels and how many images have them\n"
     "imgsim label list a.jpg             the labels of an image\n"
     "imgsim label --predict [IMAGE...]   labels from the most similar labelled images\n"
+    "imgsim label --predict --by network --names FILE    from the network's classes\n"
     "\n"
     "An IMAGE is a path, a UUID or an id; an image may have several labels. Searches\n"
     "can be limited to one: 'imgsim search a.jpg --label cat'.\n"
@@ -24,7 +25,9 @@ const char cli_help_label[] =
     "\n"
     "--predict: of IMAGEs, or of all images without a label. --store keeps them as\n"
     "labels 'predicted:LABEL'. --neighbours N vote (10), a label needs --min-share X\n"
-    "(0.5) of the votes. --feature NAME. --try N labelled ones, to tell how good.\n";
+    "(0.5) of the votes. --feature NAME. --try N labelled ones, to tell how good.\n"
+    "--by network: what 'imgsim scan --classes' stored; a class needs the probability\n"
+    "--min-share X (0.5). --names FILE has a name per line, if the model has none.\n";
 
 /* Pairs to store in one transaction. */
 struct pairs {
@@ -390,6 +393,11 @@ static int run_words(struct cli *cli)
 
 int cmd_label(struct cli *cli, int argc, char **argv)
 {
+    static const struct cli_choice ways[] = {
+        {"neighbours", IMGSIM_PREDICT_NEIGHBOURS},
+        {"network", IMGSIM_PREDICT_NETWORK},
+        {NULL, 0},
+    };
     imgsim_predict_options options;
     int32_t predict = 0;
     const struct cli_option table[] = {
@@ -399,6 +407,8 @@ int cmd_label(struct cli *cli, int argc, char **argv)
         {"min-share", 0, CLI_REAL, &options.min_share, 0, 1, NULL},
         {"feature", 0, CLI_TEXT, &options.feature, 0, 0, NULL},
         {"try", 0, CLI_SIZE, &options.try_count, 0, 9e15, NULL},
+        {"by", 0, CLI_CHOICE, &options.by, 0, 0, ways},
+        {"names", 0, CLI_TEXT, &options.names_path, 0, 0, NULL},
     };
     int status;
 
@@ -406,8 +416,12 @@ int cmd_label(struct cli *cli, int argc, char **argv)
     status = cli_parse(cli, argc, argv, table, sizeof(table) / sizeof(table[0]));
     if (status != CLI_GO_ON)
         return status;
+    if (options.names_path != NULL && options.by != IMGSIM_PREDICT_NETWORK)
+        return cli_usage(cli, "--names goes with --by network");
     if (predict)
         return run_predict(cli, &options);
+    if (options.by != IMGSIM_PREDICT_NEIGHBOURS)
+        return cli_usage(cli, "--by goes with --predict");
     if (options.store)
         return cli_usage(cli, "--store goes with --predict");
     if (cli->operand_count == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* imgsim label --predict: labels for images without, by the vote of the most similar labelled ones. */
+/* imgsim label --predict: labels for images without, by the most similar labelled ones or by the network. */
 #include "common.h"
 
 #include <stdlib.h>
@@ -17,6 +17,19 @@ static int32_t take_path(const imgsim_file_info *file, void *user_data)
     return 0;
 }
 
+/* What the network said, the most probable first. */
+static json_t *list_classes(const imgsim_prediction *prediction)
+{
+    json_t *classes = json_array();
+
+    for (size_t i = 0; i < prediction->class_count; i++)
+        json_array_append_new(
+            classes, json_pack(
+                         "{s:o, s:f}", "label", cli_json_text(prediction->class_labels[i]),
+                         "probability", prediction->class_shares[i]));
+    return classes;
+}
+
 static bool list_in_json(json_t *array, const imgsim_prediction *prediction, const char *path)
 {
     const bool agreed = prediction->label[0] != '\0';
@@ -24,8 +37,11 @@ static bool list_in_json(json_t *array, const imgsim_prediction *prediction, con
         "{s:I, s:o, s:f}", "image", (json_int_t)prediction->id, "label",
         agreed ? cli_json_text(prediction->label) : json_null(), "share", prediction->share);
 
-    return item != NULL && cli_json_path(item, "path", path) == 0 &&
-           json_array_append_new(array, item) == 0;
+    if (item == NULL || cli_json_path(item, "path", path) != 0 ||
+        json_array_append_new(array, item) != 0)
+        return false;
+    return prediction->class_count == 0 ||
+           json_object_set_new(item, "classes", list_classes(prediction)) == 0;
 }
 
 static int32_t list_prediction(const imgsim_prediction *prediction, void *user_data)
@@ -54,16 +70,24 @@ static int report(
     const struct cli *cli,
     const struct listing *listing,
     const imgsim_predict_report *report,
-    bool stored)
+    const imgsim_predict_options *options)
 {
     if (cli->json)
         return cli_print_json(json_pack(
             "{s:s, s:I, s:I, s:I, s:I, s:b, s:{s:I, s:I, s:I}, s:O}", "schema",
             "imgsim.predictions/1", "labelled", (json_int_t)report->labelled_count, "labels",
             (json_int_t)report->label_count, "asked", (json_int_t)report->asked_count, "predicted",
-            (json_int_t)report->predicted_count, "stored", stored, "leave_one_out", "tried",
-            (json_int_t)report->tried_count, "answered", (json_int_t)report->answered_count,
-            "right", (json_int_t)report->right_count, "predictions", listing->array));
+            (json_int_t)report->predicted_count, "stored", options->store != 0, "leave_one_out",
+            "tried", (json_int_t)report->tried_count, "answered",
+            (json_int_t)report->answered_count, "right", (json_int_t)report->right_count,
+            "predictions", listing->array));
+    if (options->by == IMGSIM_PREDICT_NETWORK) {
+        cli_note(
+            cli, "%llu of %llu images got a label, one of %llu classes",
+            (unsigned long long)report->predicted_count, (unsigned long long)report->asked_count,
+            (unsigned long long)report->label_count);
+        return CLI_DONE;
+    }
     cli_note(
         cli, "%llu of %llu images got a label from %llu labelled ones with %llu labels",
         (unsigned long long)report->predicted_count, (unsigned long long)report->asked_count,
@@ -121,7 +145,7 @@ int cli_predict(struct cli *cli, imgsim_predict_options *options, imgsim_catalog
         else if (predicted != IMGSIM_OK)
             status = cli_failed(predicted, CLI_ABOUT_CATALOG);
         else
-            status = report(cli, &listing, &counts, options->store != 0);
+            status = report(cli, &listing, &counts, options);
     }
     json_decref(listing.array);
     free(ids);

@@ -18,6 +18,7 @@ const char cli_help_scan[] =
     "\n"
     "Network:   --model FILE  --architecture NAME  --sha256 HEX  --bf16  --batch N\n"
     "           --preprocess torchvision|squeeze  --input-size N\n"
+    "           --classes        keep what it says is in the picture, too\n"
     "           --trust-model    a TorchScript file is a program: run it\n"
     "Colour:    --bins N or NxNxN (16)  --color-space rgb|hsv|lab  --no-color\n"
     "Hash:      --hash phash|dhash|ahash  --hash-bits 64|256  --no-hash\n"
@@ -31,8 +32,7 @@ const char cli_help_scan[] =
     "Features:  --replace        drop a feature set made with other settings\n"
     "Scripts:   --strict         exit status 6 if some files failed\n"
     "           --json           a report on standard output\n"
-    "           --progress       progress lines also without a terminal\n"
-    "           --progress=json  the same as JSON, an object per line\n";
+    "           --progress       progress lines without a terminal, too; =json\n";
 
 struct scan_settings {
     struct cli_model_options model;
@@ -53,7 +53,7 @@ struct scan_settings {
 
 /* The extractors of one scan. */
 struct scan_set {
-    imgsim_extractor *items[3];
+    imgsim_extractor *items[4];
     size_t count;
 };
 
@@ -86,6 +86,7 @@ static int read_settings(struct cli *cli, int argc, char **argv, struct scan_set
         {"preprocess", 0, CLI_CHOICE, &model->preprocess, 0, 0, cli_preprocess_choices},
         {"input-size", 0, CLI_COUNT, &model->input_size, 32, 1024, NULL},
         {"batch", 0, CLI_COUNT, &model->batch, 1, 256, NULL},
+        {"classes", 0, CLI_FLAG, &model->classes, 0, 0, NULL},
         {"trust-model", 0, CLI_FLAG, &model->trust, 0, 0, NULL},
         {"bins", 0, CLI_TEXT, &settings->bins, 0, 0, NULL},
         {"color-space", 0, CLI_CHOICE, &settings->color_space, 0, 0, spaces},
@@ -196,43 +197,80 @@ static int make_hash(const struct scan_settings *settings, struct scan_set *set)
     return CLI_GO_ON;
 }
 
+/* What the catalog has already: its network, and whether it holds the network's classes. */
+struct present {
+    struct cli_remembered model;
+    bool has_model;
+    bool has_classes;
+};
+
+/* Nothing where there is no catalog yet; faults are told when it is opened for writing. */
+static void look_at_catalog(const char *folder, struct present *out)
+{
+    struct cli_feature feature;
+    imgsim_catalog *catalog = NULL;
+
+    memset(out, 0, sizeof(*out));
+    if (imgsim_catalog_open(folder, NULL, &catalog) != IMGSIM_OK)
+        return;
+    out->has_model = cli_remembered_model(catalog, &out->model);
+    out->has_classes = cli_has_feature(catalog, "classes", &feature);
+    imgsim_catalog_free(catalog);
+}
+
+/* The network's embedding and, where they are wanted, its classes. */
+static int make_network(
+    const struct cli *cli,
+    const char *path,
+    const struct cli_model_options *options,
+    struct scan_set *set)
+{
+    imgsim_extractor *network = NULL;
+    imgsim_status made;
+    int status = cli_open_model(cli, path, options, &network);
+
+    if (status != CLI_GO_ON)
+        return status;
+    set->items[set->count++] = network;
+    if (!options->classes)
+        return CLI_GO_ON;
+    made = imgsim_extractor_new_classes(network, &set->items[set->count]);
+    if (made != IMGSIM_OK)
+        return cli_failed(made, CLI_ABOUT_MODEL);
+    set->count++;
+    return CLI_GO_ON;
+}
+
 /* The network that made the catalog's embedding, if its file is still there. */
 static int make_remembered(
     const struct cli *cli,
     const struct scan_settings *settings,
-    const char *folder,
+    struct present *present,
     struct scan_set *set)
 {
-    struct cli_remembered remembered;
-    imgsim_catalog *catalog = NULL;
-    bool known = false;
-    int status;
+    struct cli_remembered *remembered = &present->model;
 
-    if (imgsim_catalog_open(folder, NULL, &catalog) != IMGSIM_OK)
-        return CLI_GO_ON; /* none there yet; faults are told when it is opened for writing */
-    known = cli_remembered_model(catalog, &remembered);
-    imgsim_catalog_free(catalog);
-    if (!known)
-        return CLI_GO_ON;
+    if (!present->has_model)
+        return settings->model.classes
+                   ? cli_usage(cli, "--classes needs a network: name its weights with --model FILE")
+                   : CLI_GO_ON;
 
-    if (remembered.path[0] == '\0' || access(remembered.path, R_OK) != 0) {
+    if (remembered->path[0] == '\0' || access(remembered->path, R_OK) != 0) {
         cli_message(
             "the embedding is not refreshed: its model %s is gone; name it with --model",
-            remembered.path[0] != '\0' ? remembered.path : "file");
+            remembered->path[0] != '\0' ? remembered->path : "file");
         return CLI_GO_ON;
     }
-    if (strcmp(remembered.architecture, CLI_TORCHSCRIPT) == 0 && !settings->model.trust) {
+    if (strcmp(remembered->architecture, CLI_TORCHSCRIPT) == 0 && !settings->model.trust) {
         cli_message(
             "the embedding is not refreshed: its model %s is a program; --trust-model runs it",
-            remembered.path);
+            remembered->path);
         return CLI_GO_ON;
     }
-    remembered.options.trust = settings->model.trust;
-    remembered.options.batch = settings->model.batch;
-    status = cli_open_model(cli, remembered.path, &remembered.options, &set->items[set->count]);
-    if (status == CLI_GO_ON)
-        set->count++;
-    return status;
+    remembered->options.trust = settings->model.trust;
+    remembered->options.batch = settings->model.batch;
+    remembered->options.classes = settings->model.classes || present->has_classes;
+    return make_network(cli, remembered->path, &remembered->options, set);
 }
 
 static int make_extractors(
@@ -242,6 +280,8 @@ static int make_extractors(
     struct scan_set *set)
 {
     const char *model = cli_model_path(cli);
+    struct cli_model_options options = settings->model;
+    struct present present;
     int status = CLI_GO_ON;
 
     if (!settings->no_color)
@@ -251,12 +291,10 @@ static int make_extractors(
     if (status != CLI_GO_ON)
         return status;
 
-    if (model == NULL)
-        status = make_remembered(cli, settings, folder, set);
-    else if (
-        (status = cli_open_model(cli, model, &settings->model, &set->items[set->count])) ==
-        CLI_GO_ON)
-        set->count++;
+    look_at_catalog(folder, &present);
+    options.classes |= present.has_classes;
+    status = model == NULL ? make_remembered(cli, settings, &present, set)
+                           : make_network(cli, model, &options, set);
     if (status == CLI_GO_ON && set->count == 0)
         return cli_usage(cli, "nothing to compute: --no-color, --no-hash and no --model");
     return status;

@@ -307,6 +307,7 @@ struct cli_model_options {
     int32_t trust;
     uint32_t batch;
     uint32_t input_size;
+    int32_t classes; /* keep the last layer */
 };
 extern const struct cli_choice cli_preprocess_choices[];
 void cli_model_options_init(struct cli_model_options *options);

@@ -239,12 +239,16 @@ IMGSIM_API imgsim_status imgsim_derive_clusters(
 typedef struct imgsim_prediction {
     size_t struct_size;
     int64_t id;
-    /** The label, or "" where the neighbours do not agree enough. */
+    /** The label, or "" where the neighbours do not agree, or the network is not sure, enough. */
     const char *label;
-    /** Share of the votes for the best label, 0 to 1. */
+    /** Share of the votes for the best label, or probability of the best class, 0 to 1. */
     double share;
-    /** Distance to the nearest labelled image, as the index gives it. */
+    /** Distance to the nearest labelled image, as the index gives it; 0 with IMGSIM_PREDICT_NETWORK. */
     double distance;
+    /** IMGSIM_PREDICT_NETWORK: the most probable classes and their probabilities, class_count of each; else NULL and 0. */
+    const char *const *class_labels;
+    const double *class_shares;
+    size_t class_count;
 } imgsim_prediction;
 
 /** Gets one prediction, in order of id; non-zero stops, and nothing is stored. Since 0.1. */
@@ -266,11 +270,22 @@ typedef struct imgsim_predict_report {
     uint64_t right_count;
 } imgsim_predict_report;
 
+/** Who predicts. Since 0.1. */
+enum {
+    /** The nearest labelled images. */
+    IMGSIM_PREDICT_NEIGHBOURS = 0,
+    /** The network, by its last layer: classes that a scan stored (imgsim_extractor_new_classes()). */
+    IMGSIM_PREDICT_NETWORK = 1
+};
+
 /** Settings of predictions; fill with imgsim_predict_options_init(). Since 0.1. */
 typedef struct imgsim_predict_options {
     /** Written by the init function. */
     size_t struct_size;
-    /** Feature with float rows; NULL: the projection of "embedding" if there is one, else "embedding". */
+    /**
+     * Feature with float rows; NULL: the projection of "embedding" if there is one, else "embedding". IMGSIM_PREDICT_NETWORK: the
+     * feature with the classes; NULL: "classes".
+     */
     const char *feature;
     /** Images to ask about, NULL: all that have the feature and no label. */
     const int64_t *ids;
@@ -285,7 +300,7 @@ typedef struct imgsim_predict_options {
     uint32_t k;
     /** Threads, 0 for one per processor (default). The result does not depend on it. */
     uint32_t threads;
-    /** A label needs more than this share of the votes, 0 to 1. Default 0.5. */
+    /** A label needs more than this share of the votes, or more probability, 0 to 1. Default 0.5. */
     double min_share;
     /** Neighbours farther than this do not vote. Default +infinity. */
     double max_distance;
@@ -294,6 +309,14 @@ typedef struct imgsim_predict_options {
     /** Non-zero: give the images the labels "predicted:LABEL"; those of an earlier call are replaced. Default 0. */
     int32_t store;
     uint32_t reserved;
+    /** IMGSIM_PREDICT_NEIGHBOURS (default) or NETWORK, which takes no k, max_distance and try_count. */
+    int32_t by;
+    uint32_t reserved2;
+    /**
+     * IMGSIM_PREDICT_NETWORK: a text file with the name of one class per line, in the network's order; a first line "background" may
+     * come on top. NULL (default): the names in the metadata of the model file, under "classes" (imgsim.convert --classes).
+     */
+    const char *names_path;
 } imgsim_predict_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -302,12 +325,14 @@ imgsim_predict_options_init(imgsim_predict_options *options, size_t struct_size)
 
 /**
  * Predict labels from the nearest labelled images: each has one vote, shared among its labels, that counts by its similarity; of
- * equal ones the label of the nearest wins. Labels "cluster:..." and "predicted:..." do not vote.
+ * equal ones the label of the nearest wins. Labels "cluster:..." and "predicted:..." do not vote. Or take what the network said at
+ * the scan: then an image gets its most probable class, if it is probable enough, and nothing is tried.
  *
  * @param options  NULL for the defaults
  * @param report   NULL, or filled in
- * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature, or an id without a row of it); IMGSIM_ERROR_NOT_READY (no image has
- *         a label); IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_CANCELLED (nothing is stored then); IMGSIM_ERROR_BUSY.
+ * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature, or an id without a row of it; the network's classes have no names);
+ *         IMGSIM_ERROR_NOT_READY (no image has a label); IMGSIM_ERROR_INVALID_ARGUMENT (also another number of names than of
+ *         classes); IMGSIM_ERROR_CANCELLED (nothing is stored then); IMGSIM_ERROR_BUSY.
  *
  * Source: Cover & Hart, IEEE Trans. Inf. Theory 13(1), 1967; weights: Dudani, IEEE Trans. SMC 6(4), 1976. Since 0.1.
  */

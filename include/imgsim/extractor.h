@@ -93,6 +93,12 @@ typedef struct imgsim_cnn_options {
     uint32_t batch_size;
     /** Side of the network's input in pixels; 0 (default): 224, InceptionV3 299. 32 to 1024. */
     uint32_t input_size;
+    /**
+     * Non-zero: keep the last layer, so that imgsim_extractor_new_classes() can tell classes; the embedding's rows and fingerprint do
+     * not change. Not with TorchScript. Default 0.
+     */
+    int32_t classes;
+    uint32_t reserved;
 } imgsim_cnn_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */
@@ -134,11 +140,30 @@ imgsim_extractor_new_hash(const imgsim_hash_options *options, imgsim_extractor *
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT; IMGSIM_ERROR_NOT_FOUND (no such file);
  *         IMGSIM_ERROR_UNSUPPORTED (no torch module, unknown architecture, TorchScript without trust,
- *         a pickled .pth file); IMGSIM_ERROR_CORRUPT (truncated, wrong checksum, missing tensors, wrong
+ *         a pickled .pth file, `classes` without a last layer); IMGSIM_ERROR_CORRUPT (truncated, wrong checksum, missing tensors, wrong
  *         shapes, NaN weights). Since 0.1.
  */
 IMGSIM_API imgsim_status
 imgsim_extractor_new_cnn(const imgsim_cnn_options *options, imgsim_extractor **out_extractor);
+
+/** Classes that a row of imgsim_extractor_new_classes() has at most. Since 0.1. */
+#define IMGSIM_TOP_CLASSES 5
+
+/**
+ * Make an extractor of the classes that a network tells apart by its last layer, as torchvision's models tell those of ImageNet: the
+ * IMGSIM_TOP_CLASSES most probable ones with their probabilities (softmax over all). It shares the network: an image that both
+ * extractors of a scan look at goes through it once.
+ *
+ * Its name is "classes", its row type IMGSIM_ROW_BYTES: up to IMGSIM_TOP_CLASSES records (fewer if the network has fewer classes) of a
+ * uint32_t, the number of the class from 0, and a float, its probability; the most probable first, equal ones by number. A row from
+ * imgsim_extractor_extract() begins with the number of bytes that follow, a uint32_t; imgsim_features_get_bytes() reads those that a
+ * scan stored, and imgsim_derive_predictions() makes labels of them.
+ *
+ * @param network  made by imgsim_extractor_new_cnn() with the option `classes`; kept alive
+ * @return IMGSIM_OK; IMGSIM_ERROR_INVALID_ARGUMENT (no such network). Since 0.1.
+ */
+IMGSIM_API imgsim_status
+imgsim_extractor_new_classes(const imgsim_extractor *network, imgsim_extractor **out_extractor);
 
 /** The host's extractor as a table of callbacks; zero it, set struct_size, fill it. Since 0.1. */
 typedef struct imgsim_host_extractor {

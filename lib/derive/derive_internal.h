@@ -86,6 +86,31 @@ imgsim_status ims_projection_fill(
 /* Path of a projection's projector; NULL when out of memory. Release with ims_free(). */
 char *ims_projector_path(const imgsim_catalog *catalog, const char *feature);
 
+/* ---- predictions ---- */
+
+/* Labels that are to be stored: image ids[i] gets that of class classes[i]. Zero it before use. */
+struct ims_prediction_list {
+    int64_t *ids;
+    int32_t *classes;
+    size_t count, id_room, class_room;
+};
+
+imgsim_status ims_predictions_keep(struct ims_prediction_list *list, int64_t id, int32_t number);
+/* Store them as "predicted:NAME" in the place of all that are there. */
+imgsim_status ims_predictions_store(
+    imgsim_catalog *catalog,
+    const struct ims_prediction_list *list,
+    const char *const *names,
+    size_t name_count);
+void ims_predictions_clear(struct ims_prediction_list *list);
+
+/* IMGSIM_PREDICT_NETWORK (network_predictions.c); options were read and checked. */
+imgsim_status ims_predict_by_network(
+    imgsim_catalog *catalog,
+    const imgsim_predict_options *options,
+    struct ims_meter *meter,
+    imgsim_predict_report *report);
+
 /* ---- indexes ---- */
 
 /* The projection of "embedding" if there is one, else "embedding", else "hash". NOT_FOUND if none is there. */

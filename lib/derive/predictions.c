@@ -16,7 +16,6 @@
 #define BATCH_BYTES ((size_t)16 << 20)
 #define ASKED_AT_ONCE ((size_t)1024)
 #define K_MAX 1000
-#define LABEL_SIZE 256
 
 static const imgsim_predict_options defaults = {
     .struct_size = sizeof(imgsim_predict_options),
@@ -46,10 +45,7 @@ struct predicting {
     float *rows;
     int64_t *near_ids; /* ASKED_AT_ONCE x (k + 1) */
     float *near_distances;
-    /* What is to be stored. */
-    int64_t *store_ids;
-    int32_t *store_classes;
-    size_t store_count, id_room, class_room;
+    struct ims_prediction_list kept;
 };
 
 /* ---- the vote ---- */
@@ -117,18 +113,6 @@ static imgsim_status find_neighbours(struct predicting *p, size_t count)
 
 /* ---- images without labels ---- */
 
-static imgsim_status keep(struct predicting *p, int64_t id, int32_t label)
-{
-    if (!ims_grow((void **)&p->store_ids, &p->id_room, p->store_count + 1, sizeof(*p->store_ids)) ||
-        !ims_grow(
-            (void **)&p->store_classes, &p->class_room, p->store_count + 1,
-            sizeof(*p->store_classes)))
-        return ims_fail_memory((p->store_count + 1) * sizeof(*p->store_ids));
-    p->store_ids[p->store_count] = id;
-    p->store_classes[p->store_count++] = label;
-    return IMGSIM_OK;
-}
-
 static imgsim_status answer(struct predicting *p, size_t count)
 {
     const size_t k = p->options.k + 1;
@@ -149,7 +133,7 @@ static imgsim_status answer(struct predicting *p, size_t count)
         if (verdict.label >= 0) {
             p->report.predicted_count++;
             if (p->options.store)
-                status = keep(p, p->ids[i], verdict.label);
+                status = ims_predictions_keep(&p->kept, p->ids[i], verdict.label);
         }
         if (p->options.callback != NULL && p->options.callback(&prediction, p->options.user_data))
             status = ims_fail(IMGSIM_ERROR_CANCELLED, "stopped by the callback");
@@ -320,36 +304,15 @@ static imgsim_status prepare(struct predicting *p)
         return status;
     if (p->report.labelled_count == 0)
         return ims_fail(
-            IMGSIM_ERROR_NOT_READY, "no image with the feature \"%s\" has a label to learn from",
+            IMGSIM_ERROR_NOT_READY,
+            "no image with the feature \"%s\" has a label to learn from; 'imgsim label add', "
+            "'import' or "
+            "'folders' gives some",
             feature);
     return IMGSIM_OK;
 }
 
 /* ---- the call ---- */
-
-static imgsim_status store(struct predicting *p)
-{
-    char(*texts)[LABEL_SIZE] = ims_alloc_array(p->classes.count, LABEL_SIZE);
-    const char **labels = ims_alloc_array(p->store_count, sizeof(*labels));
-    imgsim_status status;
-
-    if (texts == NULL || labels == NULL) {
-        status = ims_fail_memory(p->store_count * sizeof(*labels));
-    } else {
-        /* A label that leaves no room for the prefix is cut, at worst inside a character, which is then refused. */
-        for (size_t c = 0; c < p->classes.count; c++)
-            snprintf(
-                texts[c], LABEL_SIZE, IMS_PREDICTED_PREFIX "%.*s",
-                (int)(LABEL_SIZE - 1 - strlen(IMS_PREDICTED_PREFIX)), p->classes.names[c]);
-        for (size_t i = 0; i < p->store_count; i++)
-            labels[i] = texts[p->store_classes[i]];
-        status = imgsim_catalog_replace_labels(
-            p->catalog, IMS_PREDICTED_PREFIX, p->store_ids, labels, p->store_count);
-    }
-    ims_free(texts);
-    ims_free(labels);
-    return status;
-}
 
 static imgsim_status check_options(const imgsim_predict_options *o)
 {
@@ -362,7 +325,9 @@ static imgsim_status check_options(const imgsim_predict_options *o)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "max_distance is NaN");
     if (o->ids == NULL && o->id_count > 0)
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "ids must not be NULL");
-    if (o->reserved != 0)
+    if (o->by != IMGSIM_PREDICT_NEIGHBOURS && o->by != IMGSIM_PREDICT_NETWORK)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "unknown way %d to predict", o->by);
+    if (o->reserved != 0 || o->reserved2 != 0)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "options: reserved must be 0");
     return IMGSIM_OK;
 }
@@ -376,7 +341,10 @@ static imgsim_status run(struct predicting *p)
         (status = p->options.ids != NULL ? answer_listed(p) : answer_unlabelled(p)) != IMGSIM_OK ||
         (status = try_labelled(p)) != IMGSIM_OK)
         return status;
-    return p->options.store ? store(p) : IMGSIM_OK;
+    return p->options.store
+               ? ims_predictions_store(
+                     p->catalog, &p->kept, (const char *const *)p->classes.names, p->classes.count)
+               : IMGSIM_OK;
 }
 
 imgsim_status imgsim_derive_predictions(
@@ -395,7 +363,9 @@ imgsim_status imgsim_derive_predictions(
         (status = check_options(&p.options)) != IMGSIM_OK)
         return status;
     ims_meter_start(&p.meter, p.options.progress, p.options.progress_data);
-    status = run(&p);
+    status = p.options.by == IMGSIM_PREDICT_NETWORK
+                 ? ims_predict_by_network(catalog, &p.options, &p.meter, &p.report)
+                 : run(&p);
     if (status == IMGSIM_OK && report != NULL) {
         p.report.struct_size = report->struct_size;
         memcpy(
@@ -410,7 +380,6 @@ imgsim_status imgsim_derive_predictions(
     ims_free(p.rows);
     ims_free(p.near_ids);
     ims_free(p.near_distances);
-    ims_free(p.store_ids);
-    ims_free(p.store_classes);
+    ims_predictions_clear(&p.kept);
     return status;
 }

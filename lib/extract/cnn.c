@@ -17,12 +17,6 @@
 /* Raised when the same weights and settings give other rows than before. */
 #define DEFINITION "1"
 
-struct cnn {
-    imgsim_extractor base;
-    struct ims_cnn_model model;
-    int32_t preprocess;
-};
-
 static const char *const precision_names[] = {"fp32", "bf16"};
 static const char *const preprocess_names[] = {"torchvision", "squeeze"};
 
@@ -68,6 +62,8 @@ static imgsim_status check_options(const imgsim_cnn_options *options)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "input_size is %u, expected 32 to 1024",
             options->input_size);
+    if (options->reserved != 0)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "options: reserved must be 0");
     if (options->threads > 1024)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "threads is %u, expected 0 to 1024", options->threads);
@@ -117,10 +113,10 @@ static imgsim_status resize_and_crop(const imgsim_image *image, uint32_t size, u
         size * x_scale, size * y_scale, size, size, out);
 }
 
-static imgsim_status
-prepare(const imgsim_extractor *extractor, const imgsim_image *image, void *out_input)
+imgsim_status
+ims_cnn_prepare(const imgsim_extractor *extractor, const imgsim_image *image, void *out_input)
 {
-    const struct cnn *cnn = (const struct cnn *)extractor;
+    const struct ims_cnn *cnn = (const struct ims_cnn *)extractor;
     const uint32_t size = cnn->model.input_size;
 
     if (cnn->preprocess == IMGSIM_PREPROCESS_TORCHVISION)
@@ -148,11 +144,11 @@ static int normalise(float *row, uint32_t dimension)
 static imgsim_status
 run(const imgsim_extractor *extractor, const void *inputs, size_t count, void *out_rows)
 {
-    const struct cnn *cnn = (const struct cnn *)extractor;
+    const struct ims_cnn *cnn = (const struct ims_cnn *)extractor;
     float *rows = out_rows;
     imgsim_status status;
 
-    if ((status = ims_cnn_model_run(&cnn->model, inputs, count, rows)) != IMGSIM_OK)
+    if ((status = ims_cnn_run(cnn, inputs, count, rows)) != IMGSIM_OK)
         return status;
     for (size_t i = 0; i < count; i++)
         if (!normalise(rows + i * cnn->model.dimension, cnn->model.dimension))
@@ -165,12 +161,15 @@ run(const imgsim_extractor *extractor, const void *inputs, size_t count, void *o
 
 static void free_cnn(imgsim_extractor *extractor)
 {
-    ims_cnn_model_close(&((struct cnn *)extractor)->model);
+    struct ims_cnn *cnn = (struct ims_cnn *)extractor;
+
+    ims_cnn_model_close(&cnn->model);
+    ims_class_memory_free(cnn->memory);
 }
 
 static const struct ims_extractor_kind cnn_kind = {
     .name = "cnn",
-    .prepare = prepare,
+    .prepare = ims_cnn_prepare,
     .run = run,
     .free = free_cnn,
 };
@@ -182,7 +181,7 @@ static const struct ims_extractor_kind cnn_kind = {
  * lies.
  */
 static imgsim_status make_specs(
-    const struct cnn *cnn,
+    const struct ims_cnn *cnn,
     const imgsim_cnn_options *options,
     char *settings,
     size_t settings_size,
@@ -208,7 +207,7 @@ static imgsim_status make_specs(
     return status;
 }
 
-static imgsim_status finish(struct cnn *cnn, const imgsim_cnn_options *options)
+static imgsim_status finish(struct ims_cnn *cnn, const imgsim_cnn_options *options)
 {
     char settings[128], extra[64];
     char *spec = NULL;
@@ -240,7 +239,7 @@ imgsim_status
 imgsim_extractor_new_cnn(const imgsim_cnn_options *given, imgsim_extractor **out_extractor)
 {
     imgsim_cnn_options options = defaults;
-    struct cnn *cnn = NULL;
+    struct ims_cnn *cnn = NULL;
     imgsim_status status;
 
     if (out_extractor == NULL)
@@ -253,6 +252,7 @@ imgsim_extractor_new_cnn(const imgsim_cnn_options *given, imgsim_extractor **out
     if ((cnn = ims_calloc(1, sizeof(*cnn))) == NULL)
         return ims_fail_memory(sizeof(*cnn));
     if ((status = ims_cnn_model_open(&cnn->model, &options)) != IMGSIM_OK ||
+        (options.classes && (status = ims_class_memory_new(&cnn->memory)) != IMGSIM_OK) ||
         (status = finish(cnn, &options)) != IMGSIM_OK)
         goto done;
 
@@ -262,6 +262,7 @@ imgsim_extractor_new_cnn(const imgsim_cnn_options *given, imgsim_extractor **out
 done:
     if (cnn != NULL) {
         ims_cnn_model_close(&cnn->model);
+        ims_class_memory_free(cnn->memory);
         ims_free(cnn->base.spec);
         ims_free(cnn);
     }
@@ -303,21 +304,23 @@ static int read_setting(
         return (options->precision = which(precision_names, equals + 1, value_length)) >= 0;
     if (key_length == 10 && memcmp(key, "preprocess", 10) == 0)
         return (options->preprocess = which(preprocess_names, equals + 1, value_length)) >= 0;
+    if (key_length == 5 && memcmp(key, "count", 5) == 0)
+        return 1; /* of classes; no setting of the network */
     if (key_length == 4 && memcmp(key, "size", 4) == 0)
         return (options->input_size = (uint32_t)strtoul(equals + 1, NULL, 10)) > 0;
     return 0;
 }
 
-/* "cnn:KEY=VALUE,...,model=PATH"; the path comes last and may contain anything. */
+/* "cnn:KEY=VALUE,...,model=PATH", or "classes:..."; the path comes last and may contain anything. */
 static imgsim_status
 read_spec(const char *spec, imgsim_cnn_options *options, char *arch, size_t arch_size)
 {
-    const char *at = spec;
+    const char *at = strchr(spec, ':');
 
-    if (strncmp(at, "cnn:", 4) != 0)
+    if (at == NULL || (strncmp(spec, "cnn:", 4) != 0 && strncmp(spec, "classes:", 8) != 0))
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "not a CNN's specification: \"%.200s\"", spec);
-    at += 4;
+    at++;
     while (strncmp(at, "model=", 6) != 0) {
         const char *comma = strchr(at, ',');
 
@@ -363,12 +366,12 @@ ims_extractor_new_cnn_spec(const char *spec, const char *fingerprint, imgsim_ext
     return IMGSIM_OK;
 }
 
-static const struct ims_extractor_kind cnn_input_kind = {.name = "cnn", .prepare = prepare};
+static const struct ims_extractor_kind cnn_input_kind = {.name = "cnn", .prepare = ims_cnn_prepare};
 
 imgsim_status ims_extractor_new_cnn_input(const char *spec, imgsim_extractor **out)
 {
     imgsim_cnn_options options = defaults;
-    struct cnn *cnn = NULL;
+    struct ims_cnn *cnn = NULL;
     char arch[64] = "";
     imgsim_status status;
 

@@ -24,19 +24,42 @@ static const struct architecture {
     uint32_t min_input_size;
     /* Layers after the embedding: their tensors may be there or not. */
     const char *ignored[2];
+    /* The layer among these that gives the classes. */
+    const char *last;
     /* A tensor that the others do not have; ResNets are told apart by their blocks instead. */
     const char *mark;
     int blocks[2];
     int bottleneck;
 } architectures[] = {
-    {"mobilenet_v2", 224, 32, {"classifier.", NULL}, "features.18.0.weight", {0, 0}, 0},
-    {"squeezenet1_1", 224, 32, {"classifier.", NULL}, "features.3.squeeze.weight", {0, 0}, 0},
-    {"inception_v3", 299, 75, {"fc.", "AuxLogits."}, "Mixed_7c.branch_pool.conv.weight", {0, 0}, 0},
-    {"resnet18", 224, 32, {"fc.", NULL}, NULL, {2, 2}, 0},
-    {"resnet34", 224, 32, {"fc.", NULL}, NULL, {4, 6}, 0},
-    {"resnet50", 224, 32, {"fc.", NULL}, NULL, {4, 6}, 1},
-    {"resnet101", 224, 32, {"fc.", NULL}, NULL, {4, 23}, 1},
-    {"resnet152", 224, 32, {"fc.", NULL}, NULL, {8, 36}, 1},
+    {"mobilenet_v2",
+     224,
+     32,
+     {"classifier.", NULL},
+     "classifier.1",
+     "features.18.0.weight",
+     {0, 0},
+     0},
+    {"squeezenet1_1",
+     224,
+     32,
+     {"classifier.", NULL},
+     "classifier.1",
+     "features.3.squeeze.weight",
+     {0, 0},
+     0},
+    {"inception_v3",
+     299,
+     75,
+     {"fc.", "AuxLogits."},
+     "fc",
+     "Mixed_7c.branch_pool.conv.weight",
+     {0, 0},
+     0},
+    {"resnet18", 224, 32, {"fc.", NULL}, "fc", NULL, {2, 2}, 0},
+    {"resnet34", 224, 32, {"fc.", NULL}, "fc", NULL, {4, 6}, 0},
+    {"resnet50", 224, 32, {"fc.", NULL}, "fc", NULL, {4, 6}, 1},
+    {"resnet101", 224, 32, {"fc.", NULL}, "fc", NULL, {4, 23}, 1},
+    {"resnet152", 224, 32, {"fc.", NULL}, "fc", NULL, {8, 36}, 1},
 };
 
 #define ARCHITECTURE_COUNT (sizeof(architectures) / sizeof(architectures[0]))
@@ -131,6 +154,36 @@ static size_t keep_used(struct ims_safetensors *file, const struct architecture 
     return used;
 }
 
+/* The two tensors of the last layer, and how many classes it tells apart. */
+static imgsim_status find_last(
+    const struct ims_safetensors *file,
+    const struct architecture *architecture,
+    struct ims_torch_tensor out[2],
+    uint32_t *out_classes)
+{
+    static const char *const parts[2] = {"weight", "bias"};
+    char name[64];
+
+    for (size_t i = 0; i < 2; i++) {
+        const struct ims_torch_tensor *tensor;
+
+        snprintf(name, sizeof(name), "%s.%s", architecture->last, parts[i]);
+        if ((tensor = ims_safetensors_find(file, name)) == NULL)
+            return ims_fail(
+                IMGSIM_ERROR_UNSUPPORTED,
+                "the model has no last layer to tell classes (%s is missing): convert weights that "
+                "still have it",
+                name);
+        out[i] = *tensor;
+    }
+    if (out[1].rank != 1 || out[1].shape[0] < 1 || out[1].shape[0] > IMS_NETWORK_CLASSES_MAX)
+        return ims_fail(
+            IMGSIM_ERROR_CORRUPT, "tensor %s has an impossible shape, expected one size of 1 to %d",
+            name, IMS_NETWORK_CLASSES_MAX);
+    *out_classes = (uint32_t)out[1].shape[0];
+    return IMGSIM_OK;
+}
+
 /* Same tensors, same hash, whatever their order in the file and the rest of its header. */
 static imgsim_status hash_tensors(
     const struct ims_torch_tensor *tensors,
@@ -188,9 +241,10 @@ static imgsim_status open_safetensors(
     const struct architecture *architecture = NULL;
     struct ims_safetensors file = {0};
     struct ims_torch_config config = {0};
+    struct ims_torch_tensor last[2];
     const char *transform;
     imgsim_status status;
-    size_t used;
+    size_t used, last_count = 0;
 
     if ((status = ims_safetensors_parse(&file, map->data, map->size)) != IMGSIM_OK ||
         (status = choose_architecture(&file, options->architecture, &architecture)) != IMGSIM_OK)
@@ -205,14 +259,24 @@ static imgsim_status open_safetensors(
         goto done;
     }
 
+    if (options->classes) {
+        if ((status = find_last(&file, architecture, last, &config.class_count)) != IMGSIM_OK)
+            goto done;
+        last_count = 2;
+    }
     used = keep_used(&file, architecture);
+    /* Behind the network's own tensors there is room: those of the last layer were left out. */
+    if (last_count > 0)
+        memcpy(file.tensors + used, last, sizeof(last));
+    model->class_count = config.class_count;
     transform = ims_safetensors_metadata(&file, "transform_input");
     config.architecture = architecture->name;
     config.transform_input = transform != NULL && strcasecmp(transform, "true") == 0 &&
                              strcmp(architecture->name, "inception_v3") == 0;
-    if ((status = create(model, options, &config, file.tensors, used)) != IMGSIM_OK ||
+    if ((status = create(model, options, &config, file.tensors, used + last_count)) != IMGSIM_OK ||
         (status = hash_tensors(file.tensors, used, config.transform_input, model->weights_hash)) !=
-            IMGSIM_OK)
+            IMGSIM_OK ||
+        (status = hash_tensors(file.tensors + used, last_count, 0, model->last_hash)) != IMGSIM_OK)
         goto done;
 
 done:
@@ -228,6 +292,11 @@ static imgsim_status open_torchscript(
     struct ims_torch_config config = {.script_path = options->model_path};
     uint8_t hash[16];
 
+    if (options->classes)
+        return ims_fail(
+            IMGSIM_ERROR_UNSUPPORTED,
+            "classes need weights in a .safetensors file: what a TorchScript module's last layer "
+            "gives is not known");
     model->architecture = "torchscript";
     model->input_size = options->input_size != 0 ? options->input_size : 224;
     ims_hash128(map->data, map->size, hash);
@@ -301,14 +370,19 @@ done:
     return status;
 }
 
-imgsim_status
-ims_cnn_model_run(const struct ims_cnn_model *model, const void *pixels, size_t count, float *rows)
+imgsim_status ims_cnn_model_run(
+    const struct ims_cnn_model *model,
+    const void *pixels,
+    size_t count,
+    float *rows,
+    float *logits)
 {
     char error[768] = "";
     imgsim_status status;
 
     pthread_mutex_lock(&run_lock);
-    status = model->functions->run(model->network, pixels, count, rows, error, sizeof(error));
+    status =
+        model->functions->run(model->network, pixels, count, rows, logits, error, sizeof(error));
     pthread_mutex_unlock(&run_lock);
     return status == IMGSIM_OK ? IMGSIM_OK : ims_fail(status, "%s: %s", model->architecture, error);
 }

@@ -261,7 +261,7 @@ imgsim_status imgsim_extractor_new_spec(const char *spec, imgsim_extractor **out
         return new_color_spec(spec, settings, out_extractor);
     if (text_is(spec, kind_size, "hash"))
         return new_hash_spec(spec, settings, out_extractor);
-    if (text_is(spec, kind_size, "cnn"))
+    if (text_is(spec, kind_size, "cnn") || text_is(spec, kind_size, "classes"))
         return ims_fail(
             IMGSIM_ERROR_UNSUPPORTED, "extractor \"%s\" needs its model file: make it as a network",
             spec);
@@ -276,7 +276,7 @@ imgsim_status imgsim_extractor_new_spec(const char *spec, imgsim_extractor **out
 
 imgsim_status ims_extractor_new_remote(const char *spec, imgsim_extractor **out)
 {
-    if (strncmp(spec, "cnn:", 4) == 0)
+    if (strncmp(spec, "cnn:", 4) == 0 || strncmp(spec, "classes:", 8) == 0)
         return ims_extractor_new_cnn_input(spec, out);
     if (ims_thumb_spec_side(spec) != 0)
         return ims_extractor_new_thumb(ims_thumb_spec_side(spec), out);

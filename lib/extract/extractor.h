@@ -66,6 +66,9 @@ imgsim_status ims_extractor_init(
     const char *spec,
     const char *fingerprint_extra);
 
+/* Name of the feature that holds a network's classes. */
+#define IMS_CLASSES_FEATURE "classes"
+
 /* 1 if the torch module can be opened, else 0 (the thread's error text then says why). */
 int ims_torch_available(void);
 

@@ -44,7 +44,7 @@ static const char *row_type_name(int32_t row_type)
 {
     return row_type == IMGSIM_ROW_BITS     ? "bits"
            : row_type == IMGSIM_ROW_UINT32 ? "counts"
-           : row_type == IMGSIM_ROW_BYTES  ? "thumbnails"
+           : row_type == IMGSIM_ROW_BYTES  ? "bytes"
                                            : "floats";
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* InceptionV3 with torchvision's parameter names, up to the mean over space: 2048 values. */
+/* InceptionV3 with torchvision's parameter names: 2048 values as mean over space, and its classes. */
 #include "torch/networks.h"
 
 namespace imgsim
@@ -143,7 +143,7 @@ struct BlockE {
 class InceptionV3 : public Network
 {
   public:
-    explicit InceptionV3(Builder &&build)
+    InceptionV3(Builder &&build, int64_t classes)
         : conv_1a(Maker(build, "")("Conv2d_1a_3x3", 3, 32, {3, 3}, {0, 0}, 2)),
           conv_2a(Maker(build, "")("Conv2d_2a_3x3", 32, 32, {3, 3})),
           conv_2b(Maker(build, "")("Conv2d_2b_3x3", 32, 64, {3, 3}, {1, 1})),
@@ -156,18 +156,21 @@ class InceptionV3 : public Network
           mixed_6c(Maker(build, "Mixed_6c."), 768, 160),
           mixed_6d(Maker(build, "Mixed_6d."), 768, 160),
           mixed_6e(Maker(build, "Mixed_6e."), 768, 192), mixed_7a(Maker(build, "Mixed_7a."), 768),
-          mixed_7b(Maker(build, "Mixed_7b."), 1280), mixed_7c(Maker(build, "Mixed_7c."), 2048)
+          mixed_7b(Maker(build, "Mixed_7b."), 1280), mixed_7c(Maker(build, "Mixed_7c."), 2048),
+          classifier(build.linear("fc", 2048, classes))
     {
     }
 
-    at::Tensor forward(const at::Tensor &input) override
+    Answer forward(const at::Tensor &input) override
     {
         at::Tensor x = max_pool(conv_2b(conv_2a(conv_1a(input))), 3, 2, 0, false);
 
         x = max_pool(conv_4a(conv_3b(x)), 3, 2, 0, false);
         x = mixed_5d(mixed_5c(mixed_5b(x)));
         x = mixed_6e(mixed_6d(mixed_6c(mixed_6b(mixed_6a(x)))));
-        return mean_over_space(mixed_7c(mixed_7b(mixed_7a(x))));
+
+        const at::Tensor rows = mean_over_space(mixed_7c(mixed_7b(mixed_7a(x))));
+        return {rows, classifier(rows)};
     }
 
     uint32_t dimension() const override
@@ -182,13 +185,15 @@ class InceptionV3 : public Network
     BlockC mixed_6b, mixed_6c, mixed_6d, mixed_6e;
     BlockD mixed_7a;
     BlockE mixed_7b, mixed_7c;
+    Linear classifier;
 };
 
 } // namespace
 
-std::unique_ptr<Network> make_inception_v3(Weights &weights, const at::TensorOptions &target)
+std::unique_ptr<Network>
+make_inception_v3(Weights &weights, const at::TensorOptions &target, int64_t classes)
 {
-    return std::make_unique<InceptionV3>(Builder(weights, target, 1e-3));
+    return std::make_unique<InceptionV3>(Builder(weights, target, 1e-3), classes);
 }
 
 } // namespace imgsim

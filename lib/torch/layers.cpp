@@ -9,11 +9,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/addmv.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/max_pool2d.h>
+#include <ATen/ops/stack.h>
 
 #include <vector>
 
@@ -135,6 +137,36 @@ Conv Builder::conv_bias(const std::string &conv, const ConvShape &shape, Activat
     const at::Tensor bias = weights_.take(conv + ".bias", {shape.out});
 
     return Conv(weight, bias, shape, activation, target_);
+}
+
+Linear::Linear(const at::Tensor &weight, const at::Tensor &bias, const at::TensorOptions &target)
+{
+    if (!weight.defined())
+        return;
+    weight_ = weight.to(target.dtype(at::kFloat)).contiguous();
+    bias_ = bias.to(target.dtype(at::kFloat));
+}
+
+at::Tensor Linear::operator()(const at::Tensor &rows) const
+{
+    if (!weight_.defined())
+        return at::Tensor();
+
+    std::vector<at::Tensor> logits;
+    for (int64_t i = 0; i < rows.size(0); i++)
+        logits.push_back(at::addmv(bias_, weight_, rows[i]));
+    return at::stack(logits);
+}
+
+Linear Builder::linear(const std::string &linear, int64_t dimension, int64_t classes)
+{
+    if (classes == 0)
+        return Linear(at::Tensor(), at::Tensor(), target_);
+
+    const at::Tensor weight = weights_.take(linear + ".weight", {classes, dimension});
+    const at::Tensor bias = weights_.take(linear + ".bias", {classes});
+
+    return Linear(weight, bias, target_);
 }
 
 at::Tensor max_pool(const at::Tensor &x, int64_t kernel, int64_t stride, int64_t padding, bool ceil)

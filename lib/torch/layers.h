@@ -61,6 +61,20 @@ class Conv
     std::optional<c10::IValue> packed_;
 };
 
+/* A last layer that takes pooled rows: in fp32, image by image, so that it does not matter who shares a batch. */
+class Linear
+{
+  public:
+    /* weight: classes x dimension; both may be undefined, which makes no layer. */
+    Linear(const at::Tensor &weight, const at::Tensor &bias, const at::TensorOptions &target);
+    /* N x dimension -> N x classes; undefined without a layer. */
+    at::Tensor operator()(const at::Tensor &rows) const;
+
+  private:
+    at::Tensor weight_;
+    at::Tensor bias_;
+};
+
 /* Makes the layers of a network from the weights. */
 class Builder
 {
@@ -81,6 +95,8 @@ class Builder
         Activation activation);
     /* CONV.weight and CONV.bias. */
     Conv conv_bias(const std::string &conv, const ConvShape &shape, Activation activation);
+    /* LINEAR.weight and LINEAR.bias; no layer for 0 classes. */
+    Linear linear(const std::string &linear, int64_t dimension, int64_t classes);
 
   private:
     at::Tensor kernel(const std::string &conv, const ConvShape &shape);

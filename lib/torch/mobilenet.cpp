@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MobileNetV2 with torchvision's parameter names, up to the mean over space: 1280 values. */
+/* MobileNetV2 with torchvision's parameter names: 1280 values as mean over space, and its classes. */
 #include "torch/networks.h"
 
 #include <vector>
@@ -60,24 +60,27 @@ class Block
 class MobileNetV2 : public Network
 {
   public:
-    explicit MobileNetV2(Builder &&build)
+    MobileNetV2(Builder &&build, int64_t classes)
         : first_(build.conv_norm(
               "features.0.0",
               "features.0.1",
               {3, 32, {3, 3}, {2, 2}, {1, 1}},
               Activation::relu6)),
           blocks_(make_blocks(build)),
-          last_(build.conv_norm("features.18.0", "features.18.1", {320, 1280}, Activation::relu6))
+          last_(build.conv_norm("features.18.0", "features.18.1", {320, 1280}, Activation::relu6)),
+          classifier_(build.linear("classifier.1", 1280, classes))
     {
     }
 
-    at::Tensor forward(const at::Tensor &input) override
+    Answer forward(const at::Tensor &input) override
     {
         at::Tensor x = first_(input);
 
         for (const Block &block : blocks_)
             x = block(x);
-        return mean_over_space(last_(x));
+
+        const at::Tensor rows = mean_over_space(last_(x));
+        return {rows, classifier_(rows)};
     }
 
     uint32_t dimension() const override
@@ -111,13 +114,15 @@ class MobileNetV2 : public Network
     Conv first_;
     std::vector<Block> blocks_;
     Conv last_;
+    Linear classifier_;
 };
 
 } // namespace
 
-std::unique_ptr<Network> make_mobilenet_v2(Weights &weights, const at::TensorOptions &target)
+std::unique_ptr<Network>
+make_mobilenet_v2(Weights &weights, const at::TensorOptions &target, int64_t classes)
 {
-    return std::make_unique<MobileNetV2>(Builder(weights, target, 1e-5));
+    return std::make_unique<MobileNetV2>(Builder(weights, target, 1e-5), classes);
 }
 
 } // namespace imgsim

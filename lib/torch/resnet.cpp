@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ResNet-18, -34, -50, -101 and -152 with torchvision's parameter names, up to the mean over space:
- * 512 or 2048 values.
+ * ResNet-18, -34, -50, -101 and -152 with torchvision's parameter names: 512 or 2048 values as mean
+ * over space, and their classes.
  */
 #include "torch/networks.h"
 
@@ -87,10 +87,10 @@ class Block
 class ResNet : public Network
 {
   public:
-    ResNet(Builder &&build, const Plan &plan)
+    ResNet(Builder &&build, const Plan &plan, int64_t classes)
         : first_(
               build.conv_norm("conv1", "bn1", {3, 64, {7, 7}, {2, 2}, {3, 3}}, Activation::relu)),
-          dimension_(512 * plan.expansion)
+          dimension_(512 * plan.expansion), classifier_(build.linear("fc", dimension_, classes))
     {
         int64_t in = 64;
         int64_t width = 64;
@@ -106,13 +106,15 @@ class ResNet : public Network
         }
     }
 
-    at::Tensor forward(const at::Tensor &input) override
+    Answer forward(const at::Tensor &input) override
     {
         at::Tensor x = max_pool(first_(input), 3, 2, 1, false);
 
         for (const Block &block : blocks_)
             x = block(x);
-        return mean_over_space(x);
+
+        const at::Tensor rows = mean_over_space(x);
+        return {rows, classifier_(rows)};
     }
 
     uint32_t dimension() const override
@@ -124,16 +126,20 @@ class ResNet : public Network
     Conv first_;
     std::vector<Block> blocks_;
     int64_t dimension_;
+    Linear classifier_;
 };
 
 } // namespace
 
-std::unique_ptr<Network>
-make_resnet(const std::string &name, Weights &weights, const at::TensorOptions &target)
+std::unique_ptr<Network> make_resnet(
+    const std::string &name,
+    Weights &weights,
+    const at::TensorOptions &target,
+    int64_t classes)
 {
     for (const Plan &plan : plans) {
         if (name == plan.name)
-            return std::make_unique<ResNet>(Builder(weights, target, 1e-5), plan);
+            return std::make_unique<ResNet>(Builder(weights, target, 1e-5), plan, classes);
     }
     return nullptr;
 }

@@ -43,6 +43,7 @@ struct Handle {
     std::vector<std::unique_ptr<Network>> networks;
     at::TensorOptions target;
     int64_t size = 0;
+    size_t class_count = 0;
     /* Input value of each channel for each byte. */
     float levels[3][256];
 };
@@ -97,13 +98,13 @@ std::unique_ptr<Network> make_network(
     std::unique_ptr<Network> network;
 
     if (name == "mobilenet_v2")
-        network = imgsim::make_mobilenet_v2(weights, target);
+        network = imgsim::make_mobilenet_v2(weights, target, config.class_count);
     else if (name == "squeezenet1_1")
-        network = imgsim::make_squeezenet1_1(weights, target);
+        network = imgsim::make_squeezenet1_1(weights, target, config.class_count);
     else if (name == "inception_v3")
-        network = imgsim::make_inception_v3(weights, target);
+        network = imgsim::make_inception_v3(weights, target, config.class_count);
     else
-        network = imgsim::make_resnet(name, weights, target);
+        network = imgsim::make_resnet(name, weights, target, config.class_count);
     if (network == nullptr)
         throw Failure(IMGSIM_ERROR_UNSUPPORTED, "unknown architecture \"" + name + "\"");
     weights.finish();
@@ -134,6 +135,7 @@ make_handle(const ims_torch_config &config, const ims_torch_tensor *tensors, siz
     size_t copies = 1;
 
     handle->size = config.input_size;
+    handle->class_count = config.class_count;
     handle->target = at::TensorOptions()
                          .dtype(config.bf16 != 0 ? at::kBFloat16 : at::kFloat)
                          .device(cuda ? at::kCUDA : at::kCPU);
@@ -152,6 +154,17 @@ make_handle(const ims_torch_config &config, const ims_torch_tensor *tensors, siz
     return handle;
 }
 
+/* Copy count x width floats to where those of image `first` belong. */
+void copy_floats(const at::Tensor &values, size_t first, size_t count, size_t width, float *out)
+{
+    const at::Tensor floats = values.to(at::kCPU).contiguous();
+
+    if (static_cast<size_t>(floats.numel()) != count * width)
+        throw Failure(
+            IMGSIM_ERROR_INTERNAL, "the network gave shape " + imgsim::shape_text(floats.sizes()));
+    std::memcpy(out + first * width, floats.data_ptr<float>(), count * width * sizeof(float));
+}
+
 /* Images `first` to `first + count - 1` through one network. */
 void run_step(
     const Handle &handle,
@@ -159,21 +172,24 @@ void run_step(
     const uint8_t *pixels,
     size_t first,
     size_t count,
-    float *out_rows)
+    float *out_rows,
+    float *out_logits)
 {
     const size_t image_size = static_cast<size_t>(handle.size * handle.size * 3);
-    const size_t dimension = network.dimension();
     const at::Tensor input = make_input(handle, pixels + first * image_size, count);
-    const at::Tensor rows = network.forward(input).to(at::kCPU).contiguous();
+    const imgsim::Answer answer = network.forward(input);
 
-    if (static_cast<size_t>(rows.numel()) != count * dimension)
-        throw Failure(
-            IMGSIM_ERROR_INTERNAL, "the network gave shape " + imgsim::shape_text(rows.sizes()));
-    std::memcpy(
-        out_rows + first * dimension, rows.data_ptr<float>(), count * dimension * sizeof(float));
+    copy_floats(answer.rows, first, count, network.dimension(), out_rows);
+    if (handle.class_count > 0)
+        copy_floats(answer.logits, first, count, handle.class_count, out_logits);
 }
 
-void run_handle(const Handle &handle, const uint8_t *pixels, size_t count, float *out_rows)
+void run_handle(
+    const Handle &handle,
+    const uint8_t *pixels,
+    size_t count,
+    float *out_rows,
+    float *out_logits)
 {
     if (count == 0)
         return;
@@ -188,7 +204,8 @@ void run_handle(const Handle &handle, const uint8_t *pixels, size_t count, float
         const size_t first = item * step;
         Network &network = *handle.networks[std::min(lane, handle.networks.size() - 1)];
 
-        run_step(handle, network, pixels, first, std::min(step, count - first), out_rows);
+        run_step(
+            handle, network, pixels, first, std::min(step, count - first), out_rows, out_logits);
     });
 }
 
@@ -253,11 +270,12 @@ run(void *network,
     const uint8_t *pixels,
     size_t count,
     float *out_rows,
+    float *out_logits,
     char *error,
     size_t error_size) noexcept
 {
     return guarded(error, error_size, [&] {
-        run_handle(*static_cast<Handle *>(network), pixels, count, out_rows);
+        run_handle(*static_cast<Handle *>(network), pixels, count, out_rows, out_logits);
     });
 }
 

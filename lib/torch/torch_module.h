@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised with every change of this file; both sides compare it. */
-#define IMS_TORCH_CONTRACT 1
+#define IMS_TORCH_CONTRACT 2
 
 /* A tensor of a safetensors file, mapped; data is little-endian, C order, possibly unaligned. */
 struct ims_torch_tensor {
@@ -40,6 +40,9 @@ struct ims_torch_config {
      * torchvision's own weights expect.
      */
     uint32_t transform_input;
+    /* Classes of the last layer, whose tensors are then given, too; 0: it is left out. */
+    uint32_t class_count;
+    uint32_t reserved;
 };
 
 /* What went wrong: values of imgsim_status. The text goes to `error` (error_size bytes). */
@@ -56,13 +59,15 @@ struct ims_torch_functions {
         size_t error_size);
     /*
      * count images, count x size x size x 3 bytes RGB -> count x dimension floats, pooled, not
-     * normalised.
+     * normalised, and with class_count > 0 count x class_count floats: what the last layer gives,
+     * before softmax.
      */
     int32_t (*run)(
         void *network,
         const uint8_t *pixels,
         size_t count,
         float *out_rows,
+        float *out_logits,
         char *error,
         size_t error_size);
     void (*destroy)(void *network);

@@ -24,7 +24,7 @@ class ScriptNetwork : public Network
         : module_(std::move(module))
     {
         const at::Tensor blank = at::zeros({1, 3, input_size, input_size}, target);
-        const at::Tensor row = forward(blank.contiguous(at::MemoryFormat::ChannelsLast));
+        const at::Tensor row = forward(blank.contiguous(at::MemoryFormat::ChannelsLast)).rows;
 
         if (row.size(1) < 1 || row.size(1) > 65536)
             throw Failure(
@@ -34,7 +34,7 @@ class ScriptNetwork : public Network
         dimension_ = static_cast<uint32_t>(row.size(1));
     }
 
-    at::Tensor forward(const at::Tensor &input) override
+    Answer forward(const at::Tensor &input) override
     {
         c10::IValue result = module_.forward({input});
 
@@ -57,7 +57,7 @@ class ScriptNetwork : public Network
                 IMGSIM_ERROR_UNSUPPORTED, "the TorchScript module gives shape " +
                                               shape_text(rows.sizes()) +
                                               ", expected one row, or one row of maps, per image");
-        return rows.to(at::kFloat);
+        return {rows.to(at::kFloat), at::Tensor()};
     }
 
     uint32_t dimension() const override

@@ -111,7 +111,9 @@ int main(void)
     OFFSET(imgsim_cnn_options, threads, 44);
     OFFSET(imgsim_cnn_options, batch_size, 48);
     OFFSET(imgsim_cnn_options, input_size, 52);
-    CHECK_EQUAL(sizeof(imgsim_cnn_options), 56);
+    OFFSET(imgsim_cnn_options, classes, 56);
+    OFFSET(imgsim_cnn_options, reserved, 60);
+    CHECK_EQUAL(sizeof(imgsim_cnn_options), 64);
 
     OFFSET(imgsim_host_extractor, struct_size, 0);
     OFFSET(imgsim_host_extractor, name, 8);
@@ -432,7 +434,10 @@ int main(void)
     OFFSET(imgsim_prediction, label, 16);
     OFFSET(imgsim_prediction, share, 24);
     OFFSET(imgsim_prediction, distance, 32);
-    CHECK_EQUAL(sizeof(imgsim_prediction), 40);
+    OFFSET(imgsim_prediction, class_labels, 40);
+    OFFSET(imgsim_prediction, class_shares, 48);
+    OFFSET(imgsim_prediction, class_count, 56);
+    CHECK_EQUAL(sizeof(imgsim_prediction), 64);
 
     OFFSET(imgsim_predict_report, struct_size, 0);
     OFFSET(imgsim_predict_report, labelled_count, 8);
@@ -459,6 +464,9 @@ int main(void)
     OFFSET(imgsim_predict_options, try_count, 88);
     OFFSET(imgsim_predict_options, store, 96);
     OFFSET(imgsim_predict_options, reserved, 100);
-    CHECK_EQUAL(sizeof(imgsim_predict_options), 104);
+    OFFSET(imgsim_predict_options, by, 104);
+    OFFSET(imgsim_predict_options, reserved2, 108);
+    OFFSET(imgsim_predict_options, names_path, 112);
+    CHECK_EQUAL(sizeof(imgsim_predict_options), 120);
     return 0;
 }

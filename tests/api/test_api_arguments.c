@@ -124,6 +124,7 @@ static void images_and_extractors(void)
     REFUSED(imgsim_extractor_new_color(NULL, NULL));
     REFUSED(imgsim_extractor_new_hash(NULL, NULL));
     REFUSED(imgsim_extractor_new_cnn(NULL, &extractor));
+    REFUSED(imgsim_extractor_new_classes(NULL, &extractor));
     REFUSED(imgsim_extractor_new_spec(NULL, &extractor));
     REFUSED(imgsim_extractor_new_spec("color:bins=0", &extractor));
     REFUSED(imgsim_extractor_new_host(NULL, NULL, &extractor));

@@ -62,6 +62,49 @@ def data_folder():
     return folder
 
 
+def labels_from_the_network(place, total):
+    """Classes of the last layer: kept by a scan when asked, by later ones without, and made labels of."""
+    in_photos = ["-c", "photos"]
+    by = ["--by", "network", *in_photos]
+    place.run("label", "--predict", *by).exits(2).says("--classes")
+    place.run("scan", "photos", "--classes", "-q").exits(0)
+    status = place.run("status", "--json", *in_photos).json("imgsim.status/1")
+    check(status["features"]["classes"]["images"] == status["features"]["embedding"]["images"] == total, str(status))
+    place.run("search", "0", "--by", "classes", *in_photos).says("classes").exits(2)
+
+    gallery.write(place.path("names.txt"), b"".join(b"thing %d\n" % i for i in range(1000)))
+    gallery.write(place.path("few.txt"), b"a\nb\n")
+    place.run("label", "--predict", *by).exits(2).says("--names")
+    place.run("label", "--predict", "--names", "few.txt", *by).exits(2).says("2 lines", "1000 classes")
+    place.run("label", "--predict", "--names", "nowhere.txt", *by).exits(2).says("nowhere.txt")
+    place.run("label", "--predict", "--names", "names.txt", *in_photos).exits(2).says("--by network")
+    told = place.run("label", "--predict", "--names", "names.txt", "--min-share", "0.3", "--store", "--json",
+                     *by).exits(0).json("imgsim.predictions/1")
+    check(told["asked"] == total and 0 < told["predicted"] < total and told["labels"] == 1000, str(told)[:500])
+    sure = [p for p in told["predictions"] if p["label"] is not None]
+    check(all(p["share"] > 0.3 and p["classes"][0] == {"label": p["label"], "probability": p["share"]} for p in sure), str(sure[:3]))
+    check(all(len(p["classes"]) == 5 and 0 < sum(c["probability"] for c in p["classes"]) <= 1.0001
+              for p in told["predictions"]), str(told["predictions"][:3]))
+    label = "predicted:" + sure[0]["label"]
+    found = place.run("search", str(sure[0]["image"]), "--label", label, "--include-self", "-k", "1000", "--json",
+                      *in_photos).exits(0).json("imgsim.search/1")
+    check(sorted(hit["image"] for hit in found["hits"]) == sorted(p["image"] for p in sure if "predicted:" + p["label"] == label),
+          str(found)[:500])
+    place.run("map", "--layout", "pca", "--out", "m.csv", "--color", "predicted", "-q", *in_photos).exits(0)
+    with open(place.path("m.csv"), "rb") as file:
+        check(file.read().count(sure[0]["label"].encode() + b"\r\n") >= len(found["hits"]), "no groups of predicted labels")
+
+    # A picture that comes later gets classes without being asked for.
+    shutil.copy(place.path("outside.jpg"), place.path("photos", "later.jpg"))
+    place.run("scan", "photos", "-q").exits(0)
+    status = place.run("status", "--json", *in_photos).json("imgsim.status/1")
+    check(status["features"]["classes"]["images"] == total + 1, str(status))
+    os.unlink(place.path("photos", "later.jpg"))
+    place.run("scan", "photos", "-q").exits(0)
+    gallery.draw_families(place.path("others"))
+    place.run("scan", "others", "--classes", "-q").exits(2).says("--model")
+
+
 @case
 def network(place):
     """Scan with a network, search by it, go on without naming it, and without its file."""
@@ -96,6 +139,7 @@ def network(place):
     outside = place.run("search", "outside.jpg", "--json", "-k", "1", "-c", "photos").exits(0).json("imgsim.search/1")
     check(outside["hits"][0]["path"] == place.path(query), str(outside))
 
+    labels_from_the_network(place, total)
     os.rename(place.path("net.safetensors"), place.path("moved.safetensors"))
     shutil.copy(place.path("outside.jpg"), place.path("photos", "outside.jpg"))
     place.run("scan", "photos").exits(0)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong usage, help texts, suggestions: nothing here needs a picture."""
 
+import os
+import re
+
 from harness import case, check
 
 COMMANDS = ["scan", "search", "pca", "index", "map", "cluster", "label", "export", "import", "status", "verify", "model", "version",
@@ -60,6 +63,46 @@ def help(place):
     for command in COMMANDS:
         check("\n  %s " % command in texts[0].text_out, "%s is missing in the overview" % command)
     place.expect("help", texts[:1] + texts[3:])
+
+
+def manual_sections(texts):
+    """The part of the manual page that says what `imgsim help COMMAND` says."""
+    out = []
+    for command, text in texts:
+        lines = [line.replace("\\", "\\e").replace("-", "\\-") for line in text.splitlines()]
+        lines = ["\\&" + line if line[:1] in (".", "'") else line for line in lines]
+        out += [".SS %s" % command, ".nf", *lines, ".fi"]
+    return "\n".join(out) + "\n"
+
+
+@case
+def options(place):
+    """Every option of every command stands in its help, in docs/command.md and in the manual page."""
+    source = os.environ["IMGSIM_SOURCE_DIR"]
+    with open(os.path.join(source, "docs", "command.md"), encoding="utf-8") as file:
+        reference = file.read()
+    texts = [(command, place.run("help", command).exits(0).text_out) for command in COMMANDS if command != "help"]
+    for command, text in texts:
+        with open(os.path.join(source, "examples", "cli", "cmd_%s.c" % command), encoding="utf-8") as file:
+            table = re.findall(r'\{"([a-z0-9-]+)", (?:0|\'(.)\'), CLI_', file.read())
+        for name, letter in table:
+            for where, told in (("its help", text), ("docs/command.md", reference)):
+                check(re.search("--%s(?![a-z-])" % name, told) or (letter and "-" + letter in told),
+                      "%s --%s does not stand in %s" % (command, name, where))
+
+    path = os.path.join(source, "docs", "imgsim.1")
+    with open(path, encoding="utf-8") as file:
+        manual = file.read()
+    begin, end = '.\\" From here on what "imgsim help COMMAND" says:\n', '.\\" Up to here.\n'
+    check(manual.count(begin) == manual.count(end) == 1, "the manual page lacks its two marks")
+    before, rest = manual.split(begin)
+    after = rest.split(end)[1]
+    wanted = before + begin + manual_sections(texts) + end + after
+    if place.update:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(wanted)
+    else:
+        check(manual == wanted, "the manual page says something else than the help; 'cli_test.py --update options' writes it")
 
 
 @case

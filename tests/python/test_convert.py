@@ -73,6 +73,25 @@ class Converter(unittest.TestCase):
         self.assertEqual(metadata["architecture"], "squeezenet1_1")
         self.assertEqual(tensors, read(support.data("models", "squeezenet1_1.safetensors"))[1])
 
+    def test_names_of_classes(self):
+        source = support.data("models", "squeezenet1_1.pth")
+        names = os.path.join(os.path.dirname(self.source), "names.txt")
+        listed = ["thing %d, \u00e4hnlich" % i for i in range(1000)]
+        for lines in (listed, ["background", *listed]):
+            with open(names, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            convert.convert(source, self.target, classes=names)
+            self.assertEqual(read(self.target)[0]["classes"].split("\n"), listed)
+        for lines in (listed[1:], [*listed, "more"], ["", *listed[1:]], ["\x01", *listed[1:]], ["x" * 241, *listed[1:]]):
+            with open(names, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            with self.assertRaisesRegex(convert.Refused, "lines|line 1"):
+                convert.convert(source, self.target, classes=names)
+        torch = support.module("torch")
+        torch.save({"a": torch.ones(2)}, self.source)
+        with self.assertRaisesRegex(convert.Refused, "no last layer"):
+            convert.convert(self.source, self.target, classes=names)
+
     def test_both_formats_and_all_types(self):
         torch = support.module("torch")
         torch.manual_seed(1)

@@ -136,10 +136,30 @@ class Torchvision(unittest.TestCase):
         print("%s: cosine from the same 224 x 224 pixels: least %.7f" % (name, same.min()))
         self.assertGreaterEqual(same.min(), 0.99999)
 
+        self.check_classes(path, network, crops)
+
         half = imgsim.Extractor("cnn", model=path, preprocess="squeeze", precision="bf16")
         half = cosines(half.extract_batch(list(crops)), theirs)
         print("%s: cosine in bf16: mean %.5f, least %.5f" % (name, half.mean(), half.min()))
         self.assertGreaterEqual(half.min(), 0.99)
+
+    def check_classes(self, path, network, pixels):
+        """The five most probable classes and their probabilities, from the same pixels."""
+        torch = self.torch
+        with torch.no_grad():
+            theirs = torch.cat([torch.softmax(network(part), 1) for part in self.tensor(pixels).split(8)])
+        best = theirs.topk(5)
+        extractor = imgsim.Extractor("cnn", model=path, preprocess="squeeze", classes=True)
+        ours = extractor.classify(list(pixels))
+        worst = max(abs(probability - float(theirs[i, number])) for i, row in enumerate(ours) for number, probability in row)
+        print("%s: probabilities differ by at most %.1e" % (os.path.basename(path), worst))
+        self.assertLess(worst, 1e-4)
+        for i, row in enumerate(ours):
+            self.assertEqual(len(row), 5)
+            # Equal up to rounding, so that classes that are equally probable may come in another order.
+            np.testing.assert_allclose([probability for _number, probability in row], best.values[i].numpy(), atol=1e-4)
+            if float((best.values[i, :-1] - best.values[i, 1:]).min()) > 1e-5:
+                self.assertEqual([number for number, _probability in row], best.indices[i].tolist())
 
     def test_mobilenet_v2_on_photos(self):
         self.check_photos("mobilenet_v2")
@@ -153,6 +173,7 @@ class Torchvision(unittest.TestCase):
         write_safetensors({key: convert(value) for key, value in network.state_dict().items()}, path)
         side = 299 if name == "inception_v3" else 224
         pixels = self.pixels(side)
+        self.check_classes(path, network, pixels)
         theirs = self.embed(network, self.tensor(pixels))
         extractor = imgsim.Extractor("cnn", model=path, preprocess="squeeze", threads=2)
         self.assertEqual(extractor.dimension, dimension)

@@ -33,6 +33,7 @@ struct flaw {
     const char *metadata;
     uint64_t seed;
     int reversed;
+    int64_t classes; /* of the last layer; 0: there is none */
 };
 
 static size_t add_conv(
@@ -116,6 +117,8 @@ static void write_model(const char *path, const struct flaw *flaw)
     size_t count = list_tensors(tensors), used = 0, length = 0, offset = 0;
     FILE *out;
 
+    if (flaw->classes > 0)
+        count = add_conv(tensors, count, "classifier.1", 512, flaw->classes, 1);
     for (size_t i = 0; i < count; i++) {
         kept[used] = tensors[flaw->reversed ? count - 1 - i : i];
         if (is(kept[used].name, flaw->other_shape))
@@ -365,6 +368,122 @@ static void rows_have_length_one_and_are_the_same_however_batched(void)
     free(rows);
     imgsim_extractor_free(extractor);
     free_images(images);
+}
+
+/* ---- classes ---- */
+
+/* Rows of the classes: length, then number and probability. */
+struct class_row {
+    uint32_t length;
+    struct {
+        uint32_t number;
+        float probability;
+    } classes[IMGSIM_TOP_CLASSES];
+};
+
+static void classes_are_the_same_however_asked(void)
+{
+    const struct flaw seven = {.seed = 1, .classes = 7}, two = {.seed = 1, .classes = 2};
+    struct class_row rows[IMAGES], again[IMAGES];
+    imgsim_extractor *network, *classes = NULL, *plain;
+    imgsim_image *images[IMAGES];
+    imgsim_cnn_options options;
+    char path[1024];
+    float *embedding, *alone;
+
+    snprintf(path, sizeof(path), "%s", in_folder("classes.safetensors"));
+    write_model(path, &seven);
+    make_images(images);
+    options = options_for(path);
+    plain = open_model(&options);
+    options.classes = 1;
+    network = open_model(&options);
+    CHECK_TEXT(imgsim_extractor_get_fingerprint(network), imgsim_extractor_get_fingerprint(plain));
+    CHECK_OK(imgsim_extractor_new_classes(network, &classes));
+    CHECK_TEXT(imgsim_extractor_get_name(classes), "classes");
+    CHECK_EQUAL(imgsim_extractor_get_row_type(classes), IMGSIM_ROW_BYTES);
+    CHECK_EQUAL(imgsim_extractor_get_row_size(classes), sizeof(rows[0]));
+    CHECK(strncmp(imgsim_extractor_get_spec(classes), "classes:count=7,arch=", 21) == 0);
+
+    /* Asked alone, asked after the embedding, which it then remembers, and one by one from the last. */
+    CHECK_OK(imgsim_extractor_extract(
+        classes, (const imgsim_image *const *)images, IMAGES, rows, sizeof(rows)));
+    embedding = extract(network, images);
+    alone = extract(plain, images);
+    CHECK(memcmp(embedding, alone, IMAGES * 512 * sizeof(float)) == 0);
+    CHECK_OK(imgsim_extractor_extract(
+        classes, (const imgsim_image *const *)images, IMAGES, again, sizeof(again)));
+    CHECK(memcmp(rows, again, sizeof(rows)) == 0);
+    imgsim_extractor_free(network); /* kept alive by the classes */
+    for (int i = IMAGES - 1; i >= 0; i--)
+        CHECK_OK(imgsim_extractor_extract(
+            classes, (const imgsim_image *const *)images + i, 1, &again[i], sizeof(again[i])));
+    CHECK(memcmp(rows, again, sizeof(rows)) == 0);
+
+    for (int i = 0; i < IMAGES; i++) {
+        float total = 0;
+
+        CHECK_EQUAL(rows[i].length, 40);
+        for (int c = 0; c < IMGSIM_TOP_CLASSES; c++) {
+            CHECK(rows[i].classes[c].number < 7);
+            CHECK(c == 0 || rows[i].classes[c].probability <= rows[i].classes[c - 1].probability);
+            total += rows[i].classes[c].probability;
+        }
+        CHECK(total > 0.7f && total < 1.0001f);
+    }
+    imgsim_extractor_free(classes);
+    free(embedding);
+    free(alone);
+
+    /* Fewer classes than a row has room for: their probabilities are all. */
+    write_model(path, &two);
+    network = open_model(&options);
+    CHECK_OK(imgsim_extractor_new_classes(network, &classes));
+    CHECK_OK(imgsim_extractor_extract(
+        classes, (const imgsim_image *const *)images, IMAGES, rows, sizeof(rows)));
+    CHECK_EQUAL(rows[0].length, 16);
+    CHECK_NEAR(rows[0].classes[0].probability + rows[0].classes[1].probability, 1, 1e-6);
+    imgsim_extractor_free(classes);
+    imgsim_extractor_free(network);
+    imgsim_extractor_free(plain);
+    free_images(images);
+}
+
+static void classes_need_a_last_layer(void)
+{
+    const struct flaw half = {.seed = 1, .classes = 7, .drop = "classifier.1.weight"};
+    const struct flaw odd = {.seed = 1, .classes = 7, .other_shape = "classifier.1.weight"};
+    const struct flaw nan = {.seed = 1, .classes = 7, .nan = "classifier.1.bias"};
+    imgsim_extractor *network, *classes = NULL;
+    imgsim_cnn_options options = options_for(model);
+    char path[1024];
+
+    network = open_model(&options);
+    CHECK_FAILS(
+        imgsim_extractor_new_classes(network, &classes), IMGSIM_ERROR_INVALID_ARGUMENT, "classes");
+    CHECK_FAILS(
+        imgsim_extractor_new_classes(NULL, &classes), IMGSIM_ERROR_INVALID_ARGUMENT, "network");
+    CHECK(classes == NULL);
+    imgsim_extractor_free(network);
+    CHECK_OK(imgsim_extractor_new_hash(NULL, &network));
+    CHECK_FAILS(
+        imgsim_extractor_new_classes(network, &classes), IMGSIM_ERROR_INVALID_ARGUMENT, "hash");
+    imgsim_extractor_free(network);
+
+    options.classes = 1;
+    open_fails(&options, IMGSIM_ERROR_UNSUPPORTED, "classifier.1.weight");
+    snprintf(path, sizeof(path), "%s", in_folder("last.safetensors"));
+    options.model_path = path;
+    write_model(path, &half);
+    open_fails(&options, IMGSIM_ERROR_UNSUPPORTED, "classifier.1.weight");
+    write_model(path, &odd);
+    open_fails(&options, IMGSIM_ERROR_CORRUPT, "classifier.1.weight");
+    write_model(path, &nan);
+    open_fails(&options, IMGSIM_ERROR_CORRUPT, "NaN");
+    options.classes = 0;
+    imgsim_extractor_free(open_model(&options)); /* without them it does not matter */
+    options.reserved = 1;
+    open_fails(&options, IMGSIM_ERROR_UNSUPPORTED, "reserved");
 }
 
 static void fingerprint_of(const imgsim_cnn_options *options, char out[33])
@@ -723,6 +842,8 @@ int main(void)
     model_is_recognised();
     rows_have_length_one_and_are_the_same_however_batched();
     fingerprint_changes_with_what_changes_rows_only();
+    classes_are_the_same_however_asked();
+    classes_need_a_last_layer();
     torchvision_preprocessing_is_resize_then_centre_crop();
     input_is_prepared_alike_elsewhere(IMGSIM_PREPROCESS_TORCHVISION);
     input_is_prepared_alike_elsewhere(IMGSIM_PREPROCESS_SQUEEZE);

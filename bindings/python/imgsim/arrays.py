@@ -11,15 +11,15 @@ from . import native
 from .native import library
 
 ROW_FLOAT32, ROW_UINT32, ROW_BITS, ROW_BYTES = 1, 2, 3, 4
-DTYPES = {ROW_FLOAT32: np.float32, ROW_UINT32: np.uint32, ROW_BITS: np.uint8}
+DTYPES = {ROW_FLOAT32: np.float32, ROW_UINT32: np.uint32, ROW_BITS: np.uint8, ROW_BYTES: np.uint8}
 METRIC_CALLBACK = 13
 BIT_METRICS = ("hamming", "jaccard")
 HISTOGRAM_METRICS = ("correlation", "chi-square", "intersection", "bhattacharyya", "l1")
 
 
 def columns(row_type, dimension):
-    """Array elements per row: bits come eight to a byte."""
-    return dimension // 8 if row_type == ROW_BITS else dimension
+    """Array elements per row: bits come eight to a byte, bytes after their number."""
+    return dimension // 8 if row_type == ROW_BITS else dimension + 4 if row_type == ROW_BYTES else dimension
 
 
 def text(value):

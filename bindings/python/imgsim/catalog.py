@@ -14,7 +14,7 @@ from .arrays import (
     pointer, text, view,
 )
 from .cluster import Clusters, cluster_options
-from .extractor import Extractor, Image
+from .extractor import Extractor, Image, classes_of
 from .index import Index, filter_bits
 from .map import Map
 from .native import library, make, options
@@ -22,6 +22,7 @@ from .projector import Projector
 
 ISOLATIONS = {"none": 0, "workers": 1, "auto": 2}
 STATES = ("ok", "skipped", "failed", "crashed", "timeout", "missing")
+_WAYS = {"neighbours": 0, "network": 1}
 _IMAGES = {"mean": 0, "rrf": 1, "best": 2}
 _FUSIONS = {"sum": 0, "rrf": 1}
 _CHECK_FILES = {"none": 0, "times": 1, "content": 2}
@@ -42,7 +43,7 @@ class Hit(namedtuple("Hit", "rank id uuid path score width height parts")):
 
 
 ImageCluster = namedtuple("ImageCluster", "number label size medoid name share")
-Prediction = namedtuple("Prediction", "id label share distance")
+Prediction = namedtuple("Prediction", "id label share distance classes", defaults=[()])
 Check = namedtuple("Check", "problems files report")
 
 
@@ -126,12 +127,13 @@ class Catalog:
     # ---- scan ----
 
     def scan(self, paths, model=None, threads=None, progress=None, extractors=None, *, architecture=None,
-             precision="fp32", trust_model=False, color=True, hash=True, min_side=None, transaction_size=None,
+             precision="fp32", trust_model=False, classes=False, color=True, hash=True, min_side=None, transaction_size=None,
              include_hidden=False, follow_links=False, recheck=False, include=(), exclude=(), min_bytes=0,
              one_file_system=False, thumb_side=None, isolation="auto", file_timeout=None, worker_memory=None):
         """Bring the catalog up to date with folders and files; returns the report as a dict.
 
-        model: weights of a network, for the feature "embedding". extractors: Extractor objects to use besides or, with
+        model: weights of a network, for the feature "embedding"; classes: keep what the network says is in each picture, too,
+        as the feature "classes". extractors: Extractor objects to use besides or, with
         color=False and hash=False, instead. progress: called with a Progress, a true result stops the scan.
         include, exclude: patterns such as "*.jpg" or "cache/", one or a list; docs/scanning.md has their rules.
         thumb_side: longer side of the thumbnails, 0 for none; None: that of the catalog's, 128 in a new one.
@@ -143,7 +145,8 @@ class Catalog:
         chosen += [Extractor("hash")] if hash else []
         if model is not None:
             chosen.append(Extractor("cnn", model=model, architecture=architecture, precision=precision,
-                                    trust_model=trust_model, threads=threads))
+                                    trust_model=trust_model, threads=threads, classes=classes))
+            chosen += [chosen[-1].classes()] if classes else []
         names = [text(path) for path in ([paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths)]
         report = native.ScanReport(struct_size=ctypes.sizeof(native.ScanReport))
         with Callbacks() as callbacks:
@@ -384,8 +387,12 @@ class Catalog:
         return projections[-1] if projections else "embedding"
 
     def predict_labels(self, images=None, *, k=10, min_share=0.5, max_distance=None, feature=None, store=False,
-                       try_count=2000, threads=None, progress=None):
+                       try_count=2000, threads=None, progress=None, by="neighbours", names=None):
         """Labels of images without, or of the given ones, by the vote of the k most similar labelled images.
+
+        by="network" takes what the network said at the scan (scan(classes=True)) instead: the label of the most probable
+        class, if it has more probability than min_share; Prediction.classes are (label, probability) of the best five.
+        names: a file with a name per line, unless the model itself names its classes.
 
         Returns Predictions: a list of Prediction (id, label, share, distance), where the label is None if no label has
         more than min_share of the votes, with .labelled_count, .label_count and, from leaving one labelled image out
@@ -395,12 +402,14 @@ class Catalog:
 
         def visit(struct, _data):
             p = struct.contents
-            found.append(Prediction(p.id, p.label.decode("utf-8", "replace") or None, p.share, p.distance))
+            classes = [(p.class_labels[i].decode("utf-8", "replace"), p.class_shares[i]) for i in range(p.class_count)]
+            found.append(Prediction(p.id, p.label.decode("utf-8", "replace") or None, p.share, p.distance, classes))
         report = native.PredictReport(struct_size=ctypes.sizeof(native.PredictReport))
         with Callbacks() as callbacks:
             settings = options(
                 "predict", feature=text(feature), k=k, min_share=min_share, max_distance=max_distance,
-                store=int(store), try_count=try_count, threads=threads, progress=callbacks.progress(progress),
+                store=int(store), by=_pick(_WAYS, by, "by"), names_path=text(names), try_count=try_count,
+                threads=threads, progress=callbacks.progress(progress),
                 callback=callbacks.wrap(native.PredictionCallback, visit))
             if images is not None:
                 images = [images] if isinstance(images, (str, bytes, os.PathLike, int, np.integer)) else images
@@ -436,7 +445,7 @@ class Catalog:
         count = library.imgsim_features_get_row_count(handle.handle)
         row_type = library.imgsim_features_get_row_type(handle.handle)
         if row_type == ROW_BYTES:
-            raise ValueError("the rows of %r differ in size: thumbnail() and thumbnails() read them" % name)
+            raise ValueError("the rows of %r differ in size: thumbnails() and classes() read them" % name)
         width = columns(row_type, library.imgsim_features_get_dimension(handle.handle))
         if row_type == ROW_UINT32:
             rows = _dense(handle.handle, count, width)
@@ -458,10 +467,19 @@ class Catalog:
 
     def thumbnails(self, ids=None):
         """Thumbnails of many images, by default of all ids, one after another: bytes, or None."""
-        if "thumbnail" not in self.feature_sets:
+        yield from self._byte_rows("thumbnail", ids)
+
+    def classes(self, images=None):
+        """What the network said about each image (id, path or UUID; by default all ids): see Extractor.classify(), or None."""
+        if images is not None:
+            images = [int(i) if isinstance(i, (int, np.integer)) else self.find(i) for i in images]
+        return [None if row is None else classes_of(row) for row in self._byte_rows("classes", images)]
+
+    def _byte_rows(self, feature, ids):
+        if feature not in self.feature_sets:
             yield from (None for _ in (range(self.id_count) if ids is None else ids))
             return
-        handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, b"thumbnail"))
+        handle = _FeaturesHandle(make("imgsim_catalog_open_features", self._handle, text(feature)))
         data, size = c_void_p(), c_size_t()
         for number in range(self.id_count) if ids is None else ids:
             if library.imgsim_features_has_row(handle.handle, int(number)):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn the weights of a PyTorch .pth file into safetensors, without PyTorch and without running what is in the file.
 
-    python3 -m imgsim.convert IN.pth OUT.safetensors [--architecture NAME] [--transform-input]
+    python3 -m imgsim.convert IN.pth OUT.safetensors [--architecture NAME] [--transform-input] [--classes FILE]
 
 A .pth file is a pickle: a program that its reader runs. Here only the few words are understood that a state
 dict consists of (tensors, their storages, ordered dictionaries); a file with any other is refused.
@@ -242,14 +242,41 @@ def write_safetensors(state, path, metadata):
     return digest.hexdigest()
 
 
-def convert(source, target, architecture=None, transform_input=False):
-    """Convert a file; returns the number of tensors and the SHA-256 of what was written. Raises Refused."""
+# Where the architectures have their last layer; its bias says how many classes there are.
+LAST_LAYERS = ("classifier.1.bias", "fc.bias")
+
+
+def read_names(path, state):
+    """Names of the classes, one per line, as text; a first line "background" more than there are classes goes."""
+    with open(path, encoding="utf-8-sig") as file:
+        names = file.read().splitlines()
+    counts = {math.prod(state[name].shape) for name in LAST_LAYERS if name in state}
+    if len(counts) != 1:
+        raise Refused("there is no last layer whose classes could be named")
+    count = counts.pop()
+    if len(names) == count + 1 and names[0] == "background":
+        del names[0]
+    if len(names) != count:
+        raise Refused("%s has %d lines, the network has %d classes" % (path, len(names), count))
+    for i, name in enumerate(names):
+        if not 1 <= len(name.encode()) <= 240 or not name.isprintable():
+            raise Refused("%s: line %d is no name of 1 to 240 bytes" % (path, i + 1))
+    return "\n".join(names)
+
+
+def convert(source, target, architecture=None, transform_input=False, classes=None):
+    """Convert a file; returns the number of tensors and the SHA-256 of what was written. Raises Refused.
+
+    All tensors are kept, those of the last layer too. classes: a text file that names its classes, one per line.
+    """
     state = read_state_dict(source)
     metadata = {"format": "pt"}
     if architecture is not None:
         metadata["architecture"] = architecture
     if transform_input:
         metadata["transform_input"] = "true"
+    if classes is not None:
+        metadata["classes"] = read_names(classes, state)
     return len(state), write_safetensors(state, target, metadata)
 
 
@@ -261,10 +288,12 @@ def main(arguments=None):
                         help="note it in the file: " + ", ".join(ARCHITECTURES))
     parser.add_argument("--transform-input", action="store_true",
                         help="InceptionV3 trained with inputs in [-1, 1], as torchvision's own weights are")
+    parser.add_argument("--classes", metavar="FILE", help="names of the last layer's classes, one per line")
     options = parser.parse_args(arguments)
     try:
-        count, digest = convert(options.source, options.target, options.architecture, options.transform_input)
-    except (Refused, OSError) as error:
+        count, digest = convert(options.source, options.target, options.architecture, options.transform_input,
+                                options.classes)
+    except (Refused, OSError, UnicodeDecodeError) as error:
         print("imgsim.convert: %s: %s" % (options.source, error), file=sys.stderr)
         return 1
     print("%s: %d tensors, SHA-256 %s" % (options.target, count, digest))

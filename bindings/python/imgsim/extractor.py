@@ -8,13 +8,19 @@ from ctypes import byref, c_uint32, c_void_p
 import numpy as np
 
 from . import native
-from .arrays import DTYPES, ROW_FLOAT32, Callbacks, columns, metric_code, metric_name, text, view
+from .arrays import DTYPES, ROW_BYTES, ROW_FLOAT32, Callbacks, columns, metric_code, metric_name, text, view
 from .native import library, make, options
 
 _SPACES = {"rgb": 0, "hsv": 1, "lab": 2}
 _HASHES = {"phash": 0, "dhash": 1, "ahash": 2}
 _PRECISIONS = {"fp32": 0, "bf16": 1}
 _PREPROCESSES = {"torchvision": 0, "squeeze": 1}
+
+
+def classes_of(data):
+    """(number, probability) of each class in a row of the feature "classes", the most probable first."""
+    records = np.frombuffer(data, np.dtype([("number", "<u4"), ("probability", "<f4")]))
+    return [(int(number), float(probability)) for number, probability in records]
 
 
 def _choice(table, value, what):
@@ -62,12 +68,12 @@ class Extractor:
     color: bins (a number or three), space "rgb", "hsv" or "lab".
     hash: hash "phash", "dhash" or "ahash", bits 64 or 256.
     cnn: model (.safetensors, or TorchScript with trust_model=True), architecture, sha256, precision "fp32" or "bf16",
-    preprocess "torchvision" or "squeeze", threads, batch_size, input_size.
+    preprocess "torchvision" or "squeeze", threads, batch_size, input_size, classes: keep the last layer.
     """
 
     def __init__(self, kind, *, bins=16, space="rgb", hash="phash", bits=64, model=None, architecture=None,
                  sha256=None, precision="fp32", preprocess="torchvision", trust_model=False, threads=None,
-                 batch_size=None, input_size=None):
+                 batch_size=None, input_size=None, classes=False):
         self._callbacks = None
         if kind == "color":
             triple = (bins, bins, bins) if np.isscalar(bins) else tuple(bins)
@@ -79,7 +85,7 @@ class Extractor:
                 "cnn", model_path=text(model), architecture=text(architecture), sha256=text(sha256),
                 precision=_choice(_PRECISIONS, precision, "precision"),
                 preprocess=_choice(_PREPROCESSES, preprocess, "preprocess"), trust_model=int(trust_model),
-                threads=threads, batch_size=batch_size, input_size=input_size)
+                threads=threads, batch_size=batch_size, input_size=input_size, classes=int(classes))
         else:
             raise ValueError("unknown extractor %r, expected color, hash or cnn" % (kind,))
         self._handle = make("imgsim_extractor_new_" + kind, byref(settings))
@@ -104,6 +110,21 @@ class Extractor:
             extract=callbacks.wrap(native.ExtractCallback, extract))
         self._handle = make("imgsim_extractor_new_host", byref(table), None)
         return self
+
+    def classes(self):
+        """The extractor of what this network says is in a picture; it must have been made with classes=True.
+
+        Its rows are bytes that classes_of() reads. Given to a scan beside this one, both go through the network once.
+        """
+        other = type(self).__new__(type(self))
+        other._callbacks = None
+        other._handle = make("imgsim_extractor_new_classes", self._handle)
+        return other
+
+    def classify(self, images, min_side=None):
+        """The most probable classes of each image: a list of (number, probability), the most probable first."""
+        extractor = self if self.row_type == ROW_BYTES else self.classes()
+        return [classes_of(row[4:4 + int(row[:4].view(np.uint32)[0])]) for row in extractor.extract_batch(images, min_side)]
 
     def __del__(self):
         if getattr(self, "_handle", None):

@@ -58,7 +58,7 @@ class CnnOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("model_path", c_char_p), ("architecture", c_char_p), ("sha256", c_char_p),
         ("precision", c_int32), ("preprocess", c_int32), ("trust_model", c_int32), ("threads", c_uint32),
-        ("batch_size", c_uint32), ("input_size", c_uint32),
+        ("batch_size", c_uint32), ("input_size", c_uint32), ("classes", c_int32), ("reserved", c_uint32),
     ]
 
 
@@ -294,6 +294,7 @@ class ClusterReport(Structure):
 class Prediction(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("id", c_int64), ("label", c_char_p), ("share", c_double), ("distance", c_double),
+        ("class_labels", POINTER(c_char_p)), ("class_shares", POINTER(c_double)), ("class_count", c_size_t),
     ]
 
 
@@ -322,6 +323,7 @@ class PredictOptions(Structure):
         ("callback", PredictionCallback), ("user_data", c_void_p), ("progress", ProgressCallback),
         ("progress_data", c_void_p), ("k", c_uint32), ("threads", c_uint32), ("min_share", c_double),
         ("max_distance", c_double), ("try_count", c_uint64), ("store", c_int32), ("reserved", c_uint32),
+        ("by", c_int32), ("reserved2", c_uint32), ("names_path", c_char_p),
     ]
 
 
@@ -390,6 +392,7 @@ PROTOTYPES = {
     "imgsim_extractor_new_color": (Status, [POINTER(ColorOptions), _Out]),
     "imgsim_extractor_new_hash": (Status, [POINTER(HashOptions), _Out]),
     "imgsim_extractor_new_cnn": (Status, [POINTER(CnnOptions), _Out]),
+    "imgsim_extractor_new_classes": (Status, [Handle, _Out]),
     "imgsim_extractor_new_host": (Status, [POINTER(HostExtractor), c_void_p, _Out]),
     "imgsim_extractor_new_spec": (Status, [c_char_p, _Out]),
     "imgsim_extractor_free": (None, [Handle]),
