@@ -154,6 +154,16 @@ imgsim_status ims_catalog_ids_with_label(
     const imgsim_catalog *catalog,
     const char *label,
     struct ims_bitset *out_ids);
+/* Gets the file of ids[position]; a status other than OK ends the visit. */
+typedef imgsim_status (
+    *ims_id_callback)(const imgsim_file_info *file, size_t position, void *user_data);
+/* As imgsim_catalog_get_file() for some ids at once, as of one moment; those that are not found are passed over. */
+imgsim_status ims_catalog_visit_ids(
+    const imgsim_catalog *catalog,
+    const int64_t *ids,
+    size_t count,
+    ims_id_callback callback,
+    void *user_data);
 /* Each image in state OK with each of its labels, in order of label, then id. A status other than OK ends the visit. */
 imgsim_status ims_catalog_visit_label_pairs(
     const imgsim_catalog *catalog,

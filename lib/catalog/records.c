@@ -216,6 +216,55 @@ imgsim_status imgsim_catalog_get_file(
     return status;
 }
 
+/* What is known of each id, inside one transaction. */
+static imgsim_status visit_ids(
+    const imgsim_catalog *catalog,
+    struct ims_db *db,
+    const int64_t *ids,
+    size_t count,
+    ims_id_callback callback,
+    void *user_data)
+{
+    struct ims_info_space space = {0};
+    struct ims_file_record record;
+    imgsim_file_info info;
+    imgsim_status status = IMGSIM_OK;
+
+    for (size_t i = 0; i < count && status == IMGSIM_OK; i++) {
+        if (ids[i] < 0 || (uint64_t)ids[i] >= catalog->snapshot.id_count)
+            continue;
+        status = select_id(catalog, db, ids[i], &record);
+        if (status == IMGSIM_OK &&
+            (status = ims_info_fill(catalog, &record, &space, &info)) == IMGSIM_OK)
+            status = callback(&info, i, user_data);
+        else if (status == IMGSIM_ERROR_NOT_FOUND)
+            status = IMGSIM_OK;
+    }
+    ims_free(space.text);
+    return status;
+}
+
+imgsim_status ims_catalog_visit_ids(
+    const imgsim_catalog *catalog,
+    const int64_t *ids,
+    size_t count,
+    ims_id_callback callback,
+    void *user_data)
+{
+    struct ims_db *db = NULL;
+    imgsim_status status, ended;
+
+    if ((status = ims_db_lease(catalog, &db)) != IMGSIM_OK)
+        return status;
+    if ((status = ims_db_exec(db, "BEGIN")) == IMGSIM_OK) {
+        status = visit_ids(catalog, db, ids, count, callback, user_data);
+        ended = ims_db_exec(db, "ROLLBACK"); /* nothing was written */
+        status = status == IMGSIM_OK ? ended : status;
+    }
+    ims_db_return(catalog, db);
+    return status;
+}
+
 /*
  * Look up by a kept statement with one bound value; *out_id -1: no such file, or one that was never
  * decoded.

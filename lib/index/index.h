@@ -106,6 +106,24 @@ imgsim_status ims_bounds_refine(
     size_t count,
     double limit,
     double *out_lower);
+/* The above in the planes' own terms: scores of slots, raised plane by plane (`plane` 1 to ims_bounds_planes() - 1). */
+uint32_t ims_bounds_planes(const struct ims_bounds *bounds);
+/* Bytes per row. */
+size_t ims_bounds_plane_size(const struct ims_bounds *bounds, uint32_t plane);
+void ims_bounds_scan(
+    const struct ims_bounds *bounds,
+    size_t first,
+    size_t count,
+    float *out_scores);
+void ims_bounds_sharpen(
+    const struct ims_bounds *bounds,
+    uint32_t plane,
+    const uint32_t *slots,
+    size_t count,
+    float *state,
+    float *scores);
+/* A key is at least *out_factor * score + *out_addend. */
+void ims_bounds_key_terms(const struct ims_bounds *bounds, double *out_factor, double *out_addend);
 /* The keys themselves, in double precision by lib/simd/reference.h. Slots must have rows. */
 void ims_bounds_keys(
     const struct ims_bounds *bounds,
@@ -133,16 +151,45 @@ imgsim_status ims_key_bounds_new(
     struct ims_pool *pool,
     struct ims_key_bounds **out_bounds);
 void ims_key_bounds_free(struct ims_key_bounds *bounds);
-/* Whether estimates are the keys themselves, and cost next to nothing: bits. */
-bool ims_key_bounds_are_keys(const struct ims_key_bounds *bounds);
-/* Whether there are coarse bounds: rows with planes. */
+/*
+ * Whether there are coarse bounds: borrowed rows with planes, and bits. They come as scores, which grow with the bounds and are turned
+ * to these by ims_key_bounds_keys(); the ids are those of the rows.
+ */
 bool ims_key_bounds_has_coarse(const struct ims_key_bounds *bounds);
-/* Coarse lower bounds of the keys of some ids that are in the index, best in ascending order; -infinity: nothing is known. */
-void ims_key_bounds_coarse(
+/* `first` in ims_key_bounds_scan() is a multiple of this. */
+#define IMS_KEY_BLOCK 64
+/* Scores of ids first to first + count - 1, which lie below the number of rows; those of ids without a row say nothing. */
+void ims_key_bounds_scan(
     const struct ims_key_bounds *bounds,
-    const int64_t *ids,
+    size_t first,
     size_t count,
-    double *out_lower);
+    float *out_scores);
+/* How often scores can be sharpened. */
+uint32_t ims_key_bounds_steps(const struct ims_key_bounds *bounds);
+/* Bytes that a step reads per row. */
+size_t ims_key_bounds_step_cost(const struct ims_key_bounds *bounds, uint32_t step);
+/*
+ * Raise the scores of some ids, at most IMS_KEY_BOUNDS_MAX of them; `step` 0 comes after the scan, each of the following after the one
+ * before it, with the `state` of the row that this has left.
+ */
+void ims_key_bounds_sharpen(
+    const struct ims_key_bounds *bounds,
+    uint32_t step,
+    const uint32_t *ids,
+    size_t count,
+    float *state,
+    float *scores);
+/* A key is at least *out_factor * score + *out_addend; for Bhattacharyya its square is. */
+void ims_key_bounds_terms(
+    const struct ims_key_bounds *bounds,
+    double *out_factor,
+    double *out_addend);
+/* Lower bounds of the keys, rounded down; not a number: nothing is known. */
+void ims_key_bounds_keys(
+    const struct ims_key_bounds *bounds,
+    const float *scores,
+    size_t count,
+    float *out_lower);
 /* Bounds on both sides from float arithmetic on the rows, up to IMS_KEY_BOUNDS_MAX ids that are in the index. */
 imgsim_status ims_key_bounds_estimate(
     const struct ims_key_bounds *bounds,

@@ -4,8 +4,9 @@
 #include "index/planes.h"
 
 #include "core/memory.h"
-#include "simd/metric.h"
+#include "simd/kernels.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,8 +14,10 @@
 #define ASKED_FROM 4
 /* The same for planes of floats, which take longer to make. */
 #define ASKED_FROM_FLOATS 8
-/* Rows bounded by planes at a time. */
-#define PLANE_BLOCK 64
+/* Rows whose codes are fetched ahead. */
+#define AHEAD 8
+/* Roundings from a score to a key, and those in it. */
+#define ROUNDINGS 8
 
 struct ims_key_bounds {
     const imgsim_index *index;
@@ -56,8 +59,10 @@ prepare_coarse(struct ims_key_bounds *bounds, const void *query, struct ims_pool
     const imgsim_index *index = bounds->index;
     const uint64_t asked = atomic_fetch_add(&((imgsim_index *)index)->asked, 1) + 1;
 
-    if (index->rows.form == IMS_ROWS_FLOAT && index->factor == NULL &&
-        ims_metric_has_planes(index->metric) && index->rows.live_count >= IMS_PLANES_ROWS)
+    if (index->rows.present == NULL)
+        return IMGSIM_OK;
+    if (index->rows.form == IMS_ROWS_FLOAT && ims_metric_has_planes(index->metric) &&
+        index->rows.live_count >= IMS_PLANES_ROWS)
         return asked < ASKED_FROM_FLOATS
                    ? IMGSIM_OK
                    : ims_bounds_by_planes(index, query, pool, &bounds->planes);
@@ -94,71 +99,165 @@ imgsim_status ims_key_bounds_new(
     return IMGSIM_OK;
 }
 
-bool ims_key_bounds_are_keys(const struct ims_key_bounds *bounds)
-{
-    return ims_estimates_are_keys(bounds->index);
-}
-
 bool ims_key_bounds_has_coarse(const struct ims_key_bounds *bounds)
 {
-    return bounds->coarse.usable || bounds->planes != NULL;
+    return bounds->coarse.usable || bounds->planes != NULL ||
+           (bounds->index->rows.form == IMS_ROWS_BITS && bounds->index->rows.present != NULL);
 }
 
-/* Key that a score leaves possible, two steps of a float below it for the rounding of key and score. */
-static double key_of_score(const imgsim_index *index, float score)
+uint32_t ims_key_bounds_steps(const struct ims_key_bounds *bounds)
 {
-    if (isnan(score))
-        return -INFINITY;
-    score = nextafterf(nextafterf(score, -INFINITY), -INFINITY);
-    if (index->metric == IMGSIM_METRIC_BHATTACHARYYA)
-        return score > 0 ? sqrt((double)score) * (1 - 1e-12) : 0;
-    return (double)score;
+    if (bounds->planes != NULL)
+        return ims_bounds_planes(bounds->planes) - 1;
+    return bounds->coarse.usable && bounds->index->coarse->levels > 1 ? 1 : 0;
 }
 
-/* By the first plane. */
-static void
-plane_keys(const struct ims_key_bounds *bounds, const int64_t *ids, size_t count, double *out_lower)
+size_t ims_key_bounds_step_cost(const struct ims_key_bounds *bounds, uint32_t step)
 {
-    const size_t slots = ims_bounds_slot_count(bounds->planes);
-    double lower[PLANE_BLOCK];
-    size_t known = SIZE_MAX; /* block of the bounds */
+    return bounds->planes != NULL ? ims_bounds_plane_size(bounds->planes, step + 1)
+                                  : bounds->index->coarse->groups[1];
+}
 
+/* Differing bits of rows of eight bytes, side by side: the baseline processor cannot count bits. */
+static void near_words(const uint8_t *rows, uint64_t query, size_t count, float *out)
+{
     for (size_t i = 0; i < count; i++) {
-        const uint32_t slot = ims_rows_find(&bounds->index->rows, ids[i]);
-        const size_t first = slot / PLANE_BLOCK * PLANE_BLOCK;
+        uint64_t word;
 
-        if (first != known) {
-            known = first;
-            ims_bounds_block(
-                bounds->planes, first, slots - first < PLANE_BLOCK ? slots - first : PLANE_BLOCK,
-                lower);
-        }
-        out_lower[i] = lower[slot - first];
+        memcpy(&word, rows + i * sizeof(word), sizeof(word));
+        word ^= query;
+        word -= (word >> 1) & 0x5555555555555555;
+        word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333);
+        word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+        word += word >> 8;
+        word += word >> 16;
+        word += word >> 32;
+        out[i] = (float)(int32_t)(word & 0x7f);
     }
 }
 
-void ims_key_bounds_coarse(
-    const struct ims_key_bounds *bounds,
-    const int64_t *ids,
-    size_t count,
-    double *out_lower)
+static void scan_bits(const struct ims_key_bounds *bounds, size_t first, size_t count, float *out)
 {
-    float scores[IMS_COARSE_BLOCK];
-    size_t known = SIZE_MAX; /* block of the scores */
+    const imgsim_index *index = bounds->index;
+    const size_t size = index->rows.row_size;
+    const uint8_t *rows = ims_rows_at(&index->rows, (uint32_t)first);
+    uint64_t query;
 
-    if (bounds->planes != NULL) {
-        plane_keys(bounds, ids, count, out_lower);
+    if (index->metric == IMGSIM_METRIC_HAMMING && size == sizeof(query)) {
+        memcpy(&query, bounds->prepared.row, sizeof(query));
+        near_words(rows, query, count, out);
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        const uint32_t slot = ims_rows_find(&bounds->index->rows, ids[i]);
+        uint32_t both, any;
 
-        if (slot / IMS_COARSE_BLOCK != known) {
-            known = slot / IMS_COARSE_BLOCK;
-            ims_coarse_block_scores(bounds->index, &bounds->coarse, known, scores);
+        if (index->metric == IMGSIM_METRIC_HAMMING) {
+            out[i] = (float)ims_kernels()->hamming(bounds->prepared.row, rows + i * size, size);
+        } else {
+            ims_kernels()->jaccard(bounds->prepared.row, rows + i * size, size, &both, &any);
+            out[i] = any == 0 ? 0 : (float)(1 - (double)both / any);
         }
-        out_lower[i] = key_of_score(bounds->index, scores[slot % IMS_COARSE_BLOCK]);
     }
+}
+
+void ims_key_bounds_scan(
+    const struct ims_key_bounds *bounds,
+    size_t first,
+    size_t count,
+    float *out_scores)
+{
+    if (bounds->index->rows.form == IMS_ROWS_BITS) {
+        scan_bits(bounds, first, count, out_scores);
+    } else if (bounds->planes != NULL) {
+        ims_bounds_scan(bounds->planes, first, count, out_scores);
+    } else {
+        float scores[IMS_COARSE_BLOCK];
+
+        for (size_t at = 0; at < count; at += IMS_COARSE_BLOCK) {
+            const size_t left = count - at;
+
+            ims_coarse_block_scores(
+                bounds->index, &bounds->coarse, (first + at) / IMS_COARSE_BLOCK, scores);
+            memcpy(
+                out_scores + at, scores,
+                (left < IMS_COARSE_BLOCK ? left : IMS_COARSE_BLOCK) * sizeof(*scores));
+        }
+    }
+}
+
+/* By the second plane. */
+static void sharpen_coarse(
+    const struct ims_key_bounds *bounds,
+    const uint32_t *ids,
+    size_t count,
+    float *scores)
+{
+    const struct ims_coarse *coarse = bounds->index->coarse;
+    const size_t groups = coarse->groups[1];
+
+    for (size_t i = 0; i < count; i++) {
+        float score;
+
+        if (i + AHEAD < count)
+            for (size_t byte = 0; byte < groups; byte += 64)
+                __builtin_prefetch(coarse->codes[1] + ids[i + AHEAD] * groups + byte);
+        score = ims_coarse_row_score(bounds->index, &bounds->coarse, ids[i]);
+        if (score > scores[i])
+            scores[i] = score;
+    }
+}
+
+void ims_key_bounds_sharpen(
+    const struct ims_key_bounds *bounds,
+    uint32_t step,
+    const uint32_t *ids,
+    size_t count,
+    float *state,
+    float *scores)
+{
+    if (bounds->planes != NULL)
+        ims_bounds_sharpen(bounds->planes, step + 1, ids, count, state, scores);
+    else
+        sharpen_coarse(bounds, ids, count, scores);
+}
+
+void ims_key_bounds_terms(
+    const struct ims_key_bounds *bounds,
+    double *out_factor,
+    double *out_addend)
+{
+    *out_factor = 1;
+    *out_addend = 0;
+    if (bounds->planes != NULL)
+        ims_bounds_key_terms(bounds->planes, out_factor, out_addend);
+}
+
+void ims_key_bounds_keys(
+    const struct ims_key_bounds *bounds,
+    const float *scores,
+    size_t count,
+    float *out_lower)
+{
+    double factor, addend;
+
+    if (bounds->index->rows.form == IMS_ROWS_BITS) {
+        for (size_t i = 0; i < count; i++)
+            out_lower[i] = scores[i] * (1 - FLT_EPSILON);
+        return;
+    }
+    ims_key_bounds_terms(bounds, &factor, &addend);
+    for (size_t i = 0; i < count; i++) {
+        const float key = scores[i] * (float)factor + (float)addend;
+
+        /* Roundings of factor, addend, product, sum and of the score itself. */
+        out_lower[i] = key -
+                       ROUNDINGS * (FLT_EPSILON / 2) *
+                           (fabsf(scores[i] * (float)factor) + fabsf((float)addend)) -
+                       FLT_MIN;
+    }
+    if (bounds->index->metric == IMGSIM_METRIC_BHATTACHARYYA)
+        for (size_t i = 0; i < count; i++)
+            out_lower[i] = sqrtf(out_lower[i] > 0 ? out_lower[i] : 0) * (1 - 2 * FLT_EPSILON);
 }
 
 imgsim_status ims_key_bounds_estimate(

@@ -123,7 +123,8 @@ struct ims_plane_list {
     size_t capacity;
 };
 
-/* Tail of a slot in the first plane. */
+/* Tail of a slot in the first plane, and where it stands. */
+const uint8_t *ims_plane_first_tail_at(const struct ims_planes *planes, size_t slot);
 float ims_plane_first_tail(const struct ims_planes *planes, size_t slot);
 bool ims_plane_list_reserve(struct ims_plane_list *list, size_t count);
 void ims_plane_list_clear(struct ims_plane_list *list);

@@ -190,6 +190,67 @@ imgsim_status ims_bounds_refine(
     return IMGSIM_OK;
 }
 
+uint32_t ims_bounds_planes(const struct ims_bounds *bounds)
+{
+    return bounds->planes->count;
+}
+
+size_t ims_bounds_plane_size(const struct ims_bounds *bounds, uint32_t plane)
+{
+    return bounds->planes->planes[plane].record;
+}
+
+void ims_bounds_scan(const struct ims_bounds *bounds, size_t first, size_t count, float *out_scores)
+{
+    const struct ims_plane *plane = &bounds->planes->planes[0];
+    const size_t whole = count / IMS_PLANE_ROWS, rest = count % IMS_PLANE_ROWS;
+    const uint8_t *blocks = plane->data + first * plane->record;
+    float last[IMS_PLANE_ROWS], least[IMS_PLANE_ROWS];
+
+    ims_kernels()->plane_scan(
+        blocks, whole, plane->axes, &bounds->target.planes[0], out_scores, least);
+    if (rest == 0)
+        return;
+    ims_kernels()->plane_scan(
+        blocks + whole * IMS_PLANE_ROWS * plane->record, 1, plane->axes, &bounds->target.planes[0],
+        last, least);
+    memcpy(out_scores + whole * IMS_PLANE_ROWS, last, rest * sizeof(*last));
+}
+
+void ims_bounds_sharpen(
+    const struct ims_bounds *bounds,
+    uint32_t plane,
+    const uint32_t *slots,
+    size_t count,
+    float *state,
+    float *scores)
+{
+    uint32_t same[BOUNDS_ROWS];
+    float lower[BOUNDS_ROWS];
+
+    for (size_t at = 0; at < count; at += BOUNDS_ROWS) {
+        struct ims_plane_list list = {.slots = same, .estimates = state + at, .lower = lower};
+
+        list.count = list.capacity = count - at < BOUNDS_ROWS ? count - at : BOUNDS_ROWS;
+        memcpy(same, slots + at, list.count * sizeof(*same));
+        for (size_t i = 0; plane == 1 && i < list.count; i++)
+            __builtin_prefetch(ims_plane_first_tail_at(bounds->planes, same[i]));
+        for (size_t i = 0; plane == 1 && i < list.count; i++)
+            state[at + i] = scores[at + i] + bounds->target.planes[0].tail_factor *
+                                                 ims_plane_first_tail(bounds->planes, same[i]);
+        ims_plane_pass(bounds->planes, &bounds->target, plane, INFINITY, &list, 0);
+        for (size_t i = 0; i < list.count; i++)
+            if (lower[i] > scores[at + i])
+                scores[at + i] = lower[i];
+    }
+}
+
+void ims_bounds_key_terms(const struct ims_bounds *bounds, double *out_factor, double *out_addend)
+{
+    *out_factor = 1 / bounds->target.threshold_factor;
+    *out_addend = -bounds->target.threshold_addend / bounds->target.threshold_factor;
+}
+
 void ims_bounds_keys(
     const struct ims_bounds *bounds,
     const uint32_t *slots,

@@ -283,17 +283,20 @@ void ims_plane_list_clear(struct ims_plane_list *list)
     memset(list, 0, sizeof(*list));
 }
 
-float ims_plane_first_tail(const struct ims_planes *planes, size_t slot)
+const uint8_t *ims_plane_first_tail_at(const struct ims_planes *planes, size_t slot)
 {
     const struct ims_plane *plane = &planes->planes[0];
     const size_t row = slot % IMS_PLANE_ROWS;
+
+    return plane->data + (slot - row) * plane->record + (size_t)plane->axes * IMS_PLANE_ROWS +
+           (IMS_PLANE_ROWS + row) * sizeof(float);
+}
+
+float ims_plane_first_tail(const struct ims_planes *planes, size_t slot)
+{
     float tail;
 
-    memcpy(
-        &tail,
-        plane->data + (slot - row) * plane->record + (size_t)plane->axes * IMS_PLANE_ROWS +
-            (IMS_PLANE_ROWS + row) * sizeof(float),
-        sizeof(tail));
+    memcpy(&tail, ims_plane_first_tail_at(planes, slot), sizeof(tail));
     return tail;
 }
 

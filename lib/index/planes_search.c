@@ -558,8 +558,8 @@ static imgsim_status bring_up_to_date(imgsim_index *index, struct ims_pool *pool
     }
     ims_meter_start(&meter, index->progress, index->progress_data);
     ims_meter_phase(&meter, "planes", rows->live_count);
-    if (index->planes == NULL && rows->owned && rows->live_count >= IMS_PLANES_ROWS &&
-        rows->live_count / 4 >= index->planes_tried) {
+    if (index->planes == NULL && (rows->owned || rows->present != NULL) &&
+        rows->live_count >= IMS_PLANES_ROWS && rows->live_count / 4 >= index->planes_tried) {
         index->planes_tried = rows->live_count;
         status = ims_planes_fit(index, pool, &index->planes);
     }

@@ -131,8 +131,28 @@ void imgsim_query_free(imgsim_query *query)
     ims_free(query->extractors);
     ims_free(query->projectors);
     ims_bitset_clear(&query->live);
+    ims_pool_free(query->pool);
+    ims_free_aligned(query->room);
     imgsim_catalog_free((imgsim_catalog *)query->catalog);
     ims_free(query);
+}
+
+imgsim_status ims_query_pool(imgsim_query *query, struct ims_pool **out_pool)
+{
+    imgsim_status status;
+
+    *out_pool = NULL;
+    if (query->options.threads == 1)
+        return IMGSIM_OK;
+    if (query->pool == NULL || query->pool_threads != query->options.threads) {
+        ims_pool_free(query->pool);
+        query->pool = NULL;
+        if ((status = ims_pool_new(query->options.threads, &query->pool)) != IMGSIM_OK)
+            return status;
+        query->pool_threads = query->options.threads;
+    }
+    *out_pool = query->pool;
+    return IMGSIM_OK;
 }
 
 imgsim_status imgsim_query_set_options(imgsim_query *query, const imgsim_query_options *options)

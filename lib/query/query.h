@@ -8,6 +8,7 @@
 #include "core/bitset.h"
 #include "core/status.h"
 #include "core/text.h"
+#include "core/threads.h"
 #include "core/topk.h"
 
 #include <imgsim/projector.h>
@@ -107,6 +108,12 @@ struct imgsim_query {
     struct ims_bitset labels;
     struct ims_bitset directories;
     struct ims_bitset bits;
+
+    /* Of searches by bounds, kept from one to the next. */
+    struct ims_pool *pool;
+    uint32_t pool_threads; /* that it was made for */
+    float *room;
+    size_t room_size;
 };
 
 /* What the channels say about some images; arrays run over the same ids, ascending. */
@@ -120,6 +127,11 @@ struct ims_scores {
     uint32_t *rank;     /* channel_count x count, from 1; NULL unless ranks are fused */
     double *score;      /* count: fused */
 };
+
+/* ---- query.c ---- */
+
+/* The query's threads; NULL for one. */
+imgsim_status ims_query_pool(imgsim_query *query, struct ims_pool **out_pool);
 
 /* ---- channel.c ---- */
 
@@ -375,13 +387,9 @@ struct imgsim_result {
 
 /* A result with room for `count` hits and the query's channels. */
 imgsim_status ims_result_new(const imgsim_query *query, size_t count, imgsim_result **out_result);
-/* Look the id up and append it as a hit; *out_added is false if the image has gone meanwhile. */
-imgsim_status ims_result_add(
-    imgsim_result *result,
-    const imgsim_catalog *catalog,
-    int64_t id,
-    double score,
-    bool *out_added);
+/* Append an image as a hit. */
+imgsim_status
+ims_result_add(imgsim_result *result, const imgsim_file_info *file, int64_t id, double score);
 
 /* ---- picture.c: what sheet and page share ---- */
 

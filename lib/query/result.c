@@ -34,39 +34,19 @@ imgsim_status ims_result_new(const imgsim_query *query, size_t count, imgsim_res
     return IMGSIM_OK;
 }
 
-static int32_t copy_file(const imgsim_file_info *file, void *user_data)
+imgsim_status
+ims_result_add(imgsim_result *result, const imgsim_file_info *file, int64_t id, double score)
 {
-    struct ims_result_hit *hit = user_data;
-
-    snprintf(hit->uuid, sizeof(hit->uuid), "%s", file->uuid);
-    hit->path = ims_strdup(file->path);
-    hit->width = file->width;
-    hit->height = file->height;
-    return 1;
-}
-
-imgsim_status ims_result_add(
-    imgsim_result *result,
-    const imgsim_catalog *catalog,
-    int64_t id,
-    double score,
-    bool *out_added)
-{
-    imgsim_status status;
     struct ims_result_hit *hit = &result->hits[result->count];
 
-    *out_added = false;
-    status = imgsim_catalog_get_file(catalog, id, copy_file, hit);
-    if (status == IMGSIM_ERROR_NOT_FOUND)
-        return IMGSIM_OK; /* another process has replaced or lost it since the query was made */
-    if (status != IMGSIM_OK)
-        return status;
-    if (hit->path == NULL)
-        return ims_fail_memory(1);
+    snprintf(hit->uuid, sizeof(hit->uuid), "%s", file->uuid);
+    if ((hit->path = ims_strdup(file->path)) == NULL)
+        return ims_fail_memory(strlen(file->path) + 1);
+    hit->width = file->width;
+    hit->height = file->height;
     hit->id = id;
     hit->score = score;
     result->count++;
-    *out_added = true;
     return IMGSIM_OK;
 }
 

@@ -2,6 +2,7 @@
 /* The search itself: from query rows through candidates and scores to a result. */
 #include "query/query.h"
 
+#include "catalog/catalog.h"
 #include "core/memory.h"
 #include "core/progress.h"
 
@@ -88,6 +89,24 @@ done:
     return status;
 }
 
+/* Takes the best images into the result; one that another process has replaced or lost meanwhile is left out. */
+struct taking {
+    imgsim_result *result;
+    const struct ims_scores *scores;
+    const struct ims_neighbour *best; /* its ids are positions in the scores */
+    size_t *positions;                /* of the hits, to fill */
+};
+
+static imgsim_status take_hit(const imgsim_file_info *file, size_t place, void *user_data)
+{
+    struct taking *taking = user_data;
+    const size_t position = (size_t)taking->best[place].id;
+
+    taking->positions[taking->result->count] = position;
+    return ims_result_add(
+        taking->result, file, taking->scores->ids[position], taking->scores->score[position]);
+}
+
 /* Hits and parts from the scores of the candidates. */
 static imgsim_status build_result(struct search *search, const struct ims_scores *scores)
 {
@@ -96,9 +115,10 @@ static imgsim_status build_result(struct search *search, const struct ims_scores
     size_t k = query->options.k < scores->count ? query->options.k : scores->count;
     struct ims_neighbour *best = ims_alloc_array(k, sizeof(*best));
     size_t *positions = ims_alloc_array(k, sizeof(*positions));
-    size_t best_count;
+    int64_t *ids = ims_alloc_array(k, sizeof(*ids));
+    size_t best_count, count = 0;
 
-    if (best == NULL || positions == NULL) {
+    if (best == NULL || positions == NULL || ids == NULL) {
         status = ims_fail_memory(k * sizeof(*best));
         goto done;
     }
@@ -106,23 +126,23 @@ static imgsim_status build_result(struct search *search, const struct ims_scores
     if ((status = ims_result_new(query, best_count, &search->result)) != IMGSIM_OK)
         goto done;
     for (size_t i = 0; i < best_count; i++) {
-        size_t position = (size_t)best[i].id;
-        bool added;
-
-        if (scores->score[position] < query->options.min_score)
+        if (scores->score[best[i].id] < query->options.min_score)
             continue;
-        if ((status = ims_result_add(
-                 search->result, query->catalog, scores->ids[position], scores->score[position],
-                 &added)) != IMGSIM_OK)
-            goto done;
-        if (added)
-            positions[search->result->count - 1] = position;
+        ids[count] = scores->ids[best[i].id];
+        best[count++] = best[i];
     }
-    status = fill_parts(search, scores, positions);
+    {
+        struct taking taking = {search->result, scores, best, positions};
+
+        if ((status = ims_catalog_visit_ids(query->catalog, ids, count, take_hit, &taking)) ==
+            IMGSIM_OK)
+            status = fill_parts(search, scores, positions);
+    }
 
 done:
     ims_free(best);
     ims_free(positions);
+    ims_free(ids);
     return status;
 }
 
