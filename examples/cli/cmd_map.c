@@ -171,18 +171,20 @@ static int write_plain(
     return status == IMGSIM_OK ? CLI_GO_ON : cli_failed(status, CLI_ABOUT_OUTPUT);
 }
 
-/* Fewer neighbours where there are few images; false if there are too few for any. */
-static bool measure(
+/* ---- quality ---- */
+
+/* Measure the map, and add the figures to the page if there is one. Fewer neighbours where there are few images, none if too few. */
+static imgsim_status measure(
     struct cli *cli,
     const imgsim_catalog *catalog,
     const imgsim_map *map,
-    imgsim_quality *out_quality,
-    imgsim_status *out_status)
+    imgsim_page *page,
+    imgsim_quality *out_quality)
 {
     const size_t most = (imgsim_map_get_count(map) - 1) / 2;
     imgsim_quality_options options;
+    imgsim_status status;
 
-    *out_status = IMGSIM_OK;
     imgsim_quality_options_init(&options, sizeof(options));
     options.neighbours = most < 15 ? (uint32_t)most : 15;
     options.threads = cli->threads;
@@ -190,34 +192,27 @@ static bool measure(
     options.progress_data = cli;
     out_quality->struct_size = sizeof(*out_quality);
     if (options.neighbours == 0)
-        return false;
-    *out_status = imgsim_map_measure_catalog(map, catalog, &options, out_quality);
+        return IMGSIM_OK;
+    status = page != NULL ? imgsim_page_add_quality(page, map, catalog, &options, out_quality)
+                          : imgsim_map_measure_catalog(map, catalog, &options, out_quality);
     cli_clear_progress();
-    return *out_status == IMGSIM_OK;
+    return status;
 }
 
-static imgsim_status
-print_quality(struct cli *cli, const imgsim_catalog *catalog, const imgsim_map *map, json_t *root)
+static void tell_quality(const imgsim_quality *quality, json_t *root)
 {
-    imgsim_quality quality;
-    imgsim_status status;
-
-    if (!measure(cli, catalog, map, &quality, &status))
-        return status;
-    if (root != NULL) {
+    if (root != NULL)
         json_object_set_new(
             root, "quality",
             json_pack(
-                "{s:f, s:f, s:f, s:i, s:I}", "trustworthiness", quality.trustworthiness,
-                "continuity", quality.continuity, "preservation", quality.preservation,
-                "neighbours", (int)quality.neighbours, "anchors", (json_int_t)quality.anchors));
-        return IMGSIM_OK;
-    }
-    printf(
-        "trustworthiness %.4f, continuity %.4f, neighbours kept %.4f (of %u, %llu images)\n",
-        quality.trustworthiness, quality.continuity, quality.preservation, quality.neighbours,
-        (unsigned long long)quality.anchors);
-    return IMGSIM_OK;
+                "{s:f, s:f, s:f, s:i, s:I}", "trustworthiness", quality->trustworthiness,
+                "continuity", quality->continuity, "preservation", quality->preservation,
+                "neighbours", (int)quality->neighbours, "anchors", (json_int_t)quality->anchors));
+    else
+        printf(
+            "trustworthiness %.4f, continuity %.4f, neighbours kept %.4f (of %u, %llu images)\n",
+            quality->trustworthiness, quality->continuity, quality->preservation,
+            quality->neighbours, (unsigned long long)quality->anchors);
 }
 
 /* ---- vectors for TensorBoard ---- */
@@ -396,23 +391,18 @@ static void say_where(const struct cli *cli, const struct map_settings *settings
 static int report(
     struct cli *cli,
     const struct map_settings *settings,
-    const imgsim_catalog *catalog,
-    const imgsim_map *map)
+    const imgsim_map *map,
+    const imgsim_quality *quality)
 {
     json_t *root = cli->json ? report_json(settings, map, (uint32_t)settings->dim) : NULL;
-    imgsim_status status = IMGSIM_OK;
     char number[32];
 
     if (!cli->json)
         printf(
             "%s of %s, %s images\n", imgsim_layout_name(imgsim_map_get_layout(map)),
             imgsim_map_get_feature(map), cli_count_text(imgsim_map_get_count(map), number));
-    if (settings->quality && (root != NULL || !cli->json))
-        status = print_quality(cli, catalog, map, root);
-    if (status != IMGSIM_OK) {
-        json_decref(root);
-        return cli_failed(status, CLI_ABOUT_CATALOG);
-    }
+    if (quality->neighbours > 0 && (root != NULL || !cli->json))
+        tell_quality(quality, root);
     say_where(cli, settings);
     return cli->json ? cli_print_json(root) : cli_finish_output(CLI_DONE);
 }
@@ -427,6 +417,7 @@ run_map(struct cli *cli, const struct map_settings *settings, const imgsim_catal
 {
     imgsim_map *map = NULL, *also = NULL;
     imgsim_page *page = NULL;
+    imgsim_quality quality = {.struct_size = sizeof(quality)};
     const uint32_t first = settings->dim == 3 ? 3 : 2;
     int status = CLI_GO_ON;
     imgsim_status made;
@@ -437,6 +428,8 @@ run_map(struct cli *cli, const struct map_settings *settings, const imgsim_catal
         made = lay_out(cli, settings, catalog, 3, &also);
     if (made == IMGSIM_OK && wants_page(settings))
         made = build_page(catalog, map, also, &page);
+    if (made == IMGSIM_OK && settings->quality)
+        made = measure(cli, catalog, map, page, &quality);
     if (made != IMGSIM_OK)
         status = cli_failed(made, CLI_ABOUT_CATALOG);
     if (status == CLI_GO_ON)
@@ -444,7 +437,7 @@ run_map(struct cli *cli, const struct map_settings *settings, const imgsim_catal
     if (status == CLI_GO_ON && page != NULL)
         status = write_files(cli, settings, catalog, map, page);
     if (status == CLI_GO_ON)
-        status = report(cli, settings, catalog, map);
+        status = report(cli, settings, map, &quality);
     imgsim_page_free(page);
     imgsim_map_free(also);
     imgsim_map_free(map);

@@ -70,8 +70,9 @@ IMGSIM_API void imgsim_page_free(imgsim_page *page);
 IMGSIM_API imgsim_status imgsim_page_add_map(imgsim_page *page, const imgsim_map *map);
 
 /**
- * Add what a catalog knows of the images whose ids the map has: paths, labels (of several the first in order of their bytes),
- * dates (the file's last modification) and, where a scan made them, thumbnails. The catalog is kept alive.
+ * Add what a catalog knows of the images whose ids the map has: paths, the properties "Label" (of several the first in order of
+ * their bytes), "Predicted label" and "Cluster: NAME" for each set of clusters where there are any, dates (the file's last
+ * modification) and, where a scan made them, thumbnails. The catalog is kept alive.
  *
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (an id that the catalog does not have); what reading the catalog returns. Since 0.1.
  */
@@ -124,6 +125,24 @@ IMGSIM_API imgsim_status imgsim_page_add_column(
  */
 IMGSIM_API imgsim_status
 imgsim_page_add_figure(imgsim_page *page, const char *name, double value, const char *note);
+
+/**
+ * Measure the page's map against the feature it shows and add the figures to the page's view of quality: trustworthiness,
+ * continuity, neighbours kept and, for each property added so far that has two groups or more, the silhouette of its groups in the
+ * feature, of up to 2,000 images among up to 20,000.
+ *
+ * @param map          that of the page, or the one added to it
+ * @param catalog      that of the map
+ * @param options      NULL for the defaults
+ * @param out_quality  NULL, or filled; its struct_size says how much of it the caller knows
+ * @return as imgsim_map_measure_catalog(); IMGSIM_ERROR_INVALID_ARGUMENT (a map of other points). Since 0.1.
+ */
+IMGSIM_API imgsim_status imgsim_page_add_quality(
+    imgsim_page *page,
+    const imgsim_map *map,
+    const imgsim_catalog *catalog,
+    const imgsim_quality_options *options,
+    imgsim_quality *out_quality);
 
 /**
  * The host's pictures: a JPEG file for a point.

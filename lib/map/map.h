@@ -157,6 +157,10 @@ imgsim_status ims_map_groups_read(
     struct ims_map_groups *groups);
 void ims_map_groups_clear(struct ims_map_groups *groups);
 
+/* Read options over the defaults. */
+imgsim_status
+ims_quality_options_read(const imgsim_quality_options *options, imgsim_quality_options *settings);
+
 /* ---- files ---- */
 
 imgsim_status

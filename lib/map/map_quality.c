@@ -347,6 +347,13 @@ done:
     return status;
 }
 
+imgsim_status
+ims_quality_options_read(const imgsim_quality_options *options, imgsim_quality_options *settings)
+{
+    *settings = defaults;
+    return ims_options_read(settings, sizeof(*settings), options);
+}
+
 static imgsim_status read_options(
     const imgsim_quality_options *options,
     const imgsim_quality *out,
@@ -354,12 +361,11 @@ static imgsim_status read_options(
 {
     imgsim_status status;
 
-    *settings = defaults;
     if (out == NULL || out->struct_size < sizeof(size_t))
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT,
             "out_quality must not be NULL, and its struct_size be set");
-    if ((status = ims_options_read(settings, sizeof(*settings), options)) != IMGSIM_OK)
+    if ((status = ims_quality_options_read(options, settings)) != IMGSIM_OK)
         return status;
     if (settings->metric != IMGSIM_METRIC_COSINE && settings->metric != IMGSIM_METRIC_L2)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "maps are measured by cosine or l2");

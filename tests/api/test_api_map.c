@@ -387,6 +387,32 @@ static int count_lines(const char *path, const char *text)
     return count;
 }
 
+static void
+the_page_tells_quality(imgsim_page *page, const imgsim_map *map, const imgsim_catalog *catalog)
+{
+    imgsim_quality quality = {.struct_size = sizeof(quality)}, same = quality;
+    imgsim_quality_options options;
+    imgsim_map *other = NULL;
+
+    CHECK_OK(imgsim_quality_options_init(&options, sizeof(options)));
+    options.neighbours = 2;
+    CHECK_OK(imgsim_page_add_quality(page, map, catalog, &options, &quality));
+    CHECK_OK(imgsim_map_measure_catalog(map, catalog, &options, &same));
+    CHECK(memcmp(&quality, &same, sizeof(quality)) == 0);
+    options.neighbours = 1000;
+    CHECK_FAILS(
+        imgsim_page_add_quality(page, map, catalog, &options, NULL), IMGSIM_ERROR_INVALID_ARGUMENT,
+        "1000");
+    CHECK_OK(imgsim_map_new(rows, 20, VALUES, NULL, NULL, &other));
+    CHECK_FAILS(
+        imgsim_page_add_quality(page, other, catalog, NULL, NULL), IMGSIM_ERROR_INVALID_ARGUMENT,
+        "not one of this map");
+    CHECK_FAILS(
+        imgsim_page_add_quality(page, map, NULL, NULL, NULL), IMGSIM_ERROR_INVALID_ARGUMENT,
+        "catalog");
+    imgsim_map_free(other);
+}
+
 static void clusters_colour_a_map(struct public_bed *bed, imgsim_map_options options)
 {
     imgsim_cluster_labels_options clustering;
@@ -442,10 +468,13 @@ static void clusters_colour_a_map(struct public_bed *bed, imgsim_map_options opt
 
     CHECK_OK(imgsim_page_new(map, &page));
     CHECK_OK(imgsim_page_add_catalog(page, bed->catalog));
+    the_page_tells_quality(page, map, bed->catalog);
     snprintf(path, sizeof(path), "%s/clusters.html", bed->folder);
     CHECK_OK(imgsim_page_write_html(page, NULL, path));
-    CHECK_EQUAL(count_lines(path, "Cluster: kmeans"), 1);
-    CHECK_EQUAL(count_lines(path, "Cluster: other"), 1);
+    CHECK_EQUAL(count_lines(path, "\"title\":\"Cluster: kmeans\""), 1);
+    CHECK_EQUAL(count_lines(path, "\"Silhouette (Cluster: kmeans)\""), 1);
+    CHECK_EQUAL(count_lines(path, "\"Trustworthiness\""), 1);
+    CHECK_EQUAL(count_lines(path, "\"title\":\"Cluster: other\""), 1);
     imgsim_page_free(page);
     imgsim_map_free(map);
 }

@@ -3,7 +3,9 @@
 
 import csv
 import glob
+import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -370,6 +372,53 @@ def maps(place):
               *in_photos).exits(0)
     check(read_npy(place.path("again.npy"))[1] == data, "another map with one thread")
     place.run("map", "--quality", "--feature", "hash", *in_photos).exits(2)
+    map_page(place, len(ids))
+
+
+def page_blocks(path):
+    """The text of a page, what it says about itself, and the names of its blocks."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    meta = json.loads(re.search(r'id="d-meta">(.*?)</script>', text, re.S).group(1))
+    return text, meta, re.findall(r'<script type="text/plain" id="d-([a-z0-9]+)">', text)
+
+
+def map_page(place, count):
+    """The page and what TensorBoard reads: coloured by label, cluster and prediction, with the figures that were asked for."""
+    by = ["--feature", "own", "-c", "photos"]
+    place.run("label", "folders", "-c", "photos").exits(0)
+    place.run("cluster", "-k", "2", "--name", "two", *by).exits(0)
+    place.run("map", "--out", "no.csv", "--color", "cluster:three", *by).exits(2).says("three", "two")
+    place.run("map", "--out", "no.csv", "--color", "clusters", *by).exits(2).says("cluster")
+    place.run("map", "--out", "no.csv", "--color", "predicted", *by).exits(2).says("label --predict")
+    place.run("map", "--out", "c.csv", "--color", "cluster:two", "--neighbours", "6", *by).exits(0)
+    with open(place.path("c.csv"), newline="") as file:
+        check({row["group"] for row in csv.DictReader(file)} == {"0", "1"}, "other groups than the clusters")
+    place.run("map", "--png", "c.png", "--svg", "c.svg", "--color", "cluster", "--neighbours", "6", *by).exits(0)
+
+    told = place.run("map", "--out", "m.html", "--dim", "both", "--tensorboard", "board", "--folder", "tiles", "--pictures", "5",
+                     "--title", "A <title>", "--quality", "--neighbours", "6", "--json", *by).exits(0).json("imgsim.map/1")
+    check(told["dimensions"] == [2, 3] and told["page"] == "m.html" and told["tensorboard"] == "board", told)
+    text, meta, found = page_blocks(place.path("m.html"))
+    check("<script src" not in text and "http:" not in text.replace("http://www.w3.org", ""), "the page asks somebody")
+    check(meta["count"] == count and meta["title"] == "A <title>", str(meta)[:400])
+    check([column["title"] for column in meta["columns"]] == ["Label", "Cluster: two"], str(meta["columns"]))
+    check(any(name.startswith("0") for name in meta["columns"][1]["names"]), str(meta["columns"]))
+    figures = {figure["name"]: figure["value"] for figure in meta["figures"]}
+    check(abs(figures["Trustworthiness"] - told["quality"]["trustworthiness"]) < 1e-6, str(figures))
+    check({"Continuity", "Neighbours kept", "Silhouette (Cluster: two)", "Silhouette (Label)"} <= set(figures), str(figures))
+    check("flat" in found and "deep" in found, sorted(found))
+    check(os.path.exists(place.path("tiles", "000", "000.jpg")), "no tiles")
+
+    with open(place.path("board", "projector_config.pbtxt")) as file:
+        config = file.read()
+    check("vectors.bytes" in config and "metadata.tsv" in config, config)
+    check(os.path.getsize(place.path("board", "map.bytes")) == count * 3 * 4, "map.bytes has another size")
+    check(os.path.getsize(place.path("board", "vectors.bytes")) == count * 5 * 4, "vectors.bytes has another size")
+    with open(place.path("board", "metadata.tsv"), encoding="utf-8") as file:
+        header, *lines = file.read().splitlines()
+    check(len(lines) == count and "Label" in header and "Cluster: two" in header, header)
+    check(os.path.exists(place.path("board", "sprite.jpg")), "no sprite")
 
 
 @case

@@ -553,6 +553,8 @@ PROTOTYPES = {
     "imgsim_page_add_dates": (Status, [Handle, POINTER(c_int64)]),
     "imgsim_page_add_column": (Status, [Handle, c_char_p, POINTER(c_int32), POINTER(c_char_p), c_size_t]),
     "imgsim_page_add_figure": (Status, [Handle, c_char_p, c_double, c_char_p]),
+    "imgsim_page_add_quality": (Status, [
+        Handle, Handle, Handle, POINTER(QualityOptions), POINTER(Quality)]),
     "imgsim_page_set_pictures": (Status, [Handle, PictureCallback, c_void_p]),
     "imgsim_page_write_html": (Status, [Handle, POINTER(PageOptions), c_char_p]),
     "imgsim_page_write_projector": (Status, [

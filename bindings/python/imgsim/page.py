@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import Callbacks, matrix, pointer, text
 from .native import PageOptions, PictureCallback, library, make, options
 
-CONTENT = ("also", "catalog", "paths", "columns", "dates", "figures", "neighbours", "pictures")
+CONTENT = ("also", "catalog", "paths", "columns", "dates", "figures", "neighbours", "pictures", "quality")
 
 
 class Page:
@@ -20,11 +20,12 @@ class Page:
     labels, dates and thumbnails of its images. paths: a path for each point. columns: {"Cluster": values}, where values are
     one number or text per point, None or a negative number for none; the first one colours the page. dates: seconds since
     1970, one per point; NaN for unknown. figures: {"trustworthiness": 0.97} or {...: (0.97, "what it means")}. neighbours:
-    points x k places in the map. pictures: called with a place, returns a JPEG's bytes or None.
+    points x k places in the map. pictures: called with a place, returns a JPEG's bytes or None. quality: with a catalog, measure
+    how well the map keeps neighbourhoods and how well groups lie apart, and show it: True, or the number of neighbours.
     """
 
     def __init__(self, map, *, also=None, catalog=None, paths=None, columns=None, dates=None, figures=None, neighbours=None,
-                 pictures=None):
+                 pictures=None, quality=False):
         self._handle = make("imgsim_page_new", map._handle)
         self._count = len(map)
         self._pictures = pictures
@@ -42,6 +43,11 @@ class Page:
             links = matrix(neighbours, np.uint32)
             self._each(links, "neighbours")
             library.imgsim_page_add_neighbours(self._handle, pointer(links, c_uint32), links.shape[1])
+        if quality:
+            if catalog is None:
+                raise ValueError("quality needs the catalog of the map")
+            settings = options("quality", neighbours=None if quality is True else int(quality))
+            library.imgsim_page_add_quality(self._handle, map._handle, catalog._handle, byref(settings), None)
         for name, figure in (figures or {}).items():
             value, note = figure if isinstance(figure, tuple) else (figure, None)
             library.imgsim_page_add_figure(self._handle, name.encode(), float(value), None if note is None else note.encode())
