@@ -72,6 +72,8 @@ typedef struct imgsim_index_options {
     /**
      * Exact: bytes the index may take beside its rows for the planes that make searches fast (docs/exact-search.md). 0 (default):
      * what they need, at most a third of the rows. Any other number: at most that, made at the first search; 1: none. Not saved.
+     * Histograms (docs/exact-histograms.md): 0: up to 340 bytes a row; with fewer there are smaller planes, with fewer than 76
+     * none.
      */
     uint64_t max_bytes;
 } imgsim_index_options;

@@ -5,6 +5,7 @@
 #include "core/memory.h"
 #include "simd/metric.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -13,13 +14,12 @@
 #define SAMPLE_ROWS 4096
 #define FIT_ROWS 1024
 #define ENCODE_ROWS 1024
-/* Groups of the two levels. */
-#define GROUPS_FEW 64
-#define GROUPS_MANY 256
-/* Groups of chi-square. */
-#define GROUPS_LEVELS 512
 /* Groups are chosen again when there are this many times the rows they were chosen for. */
 #define GROWTH 4
+
+/* Groups of the levels that planes come with, the first that fits into max_bytes is taken; 0: no second level. */
+static const uint32_t root_sizes[][IMS_COARSE_LEVELS] = {{64, 256}, {64, 0}};
+static const uint32_t edge_sizes[][IMS_COARSE_LEVELS] = {{512, 0}, {256, 0}, {128, 0}};
 
 /* What is merged: values, or their squares for correlation. */
 static bool squares(const imgsim_index *index)
@@ -27,7 +27,54 @@ static bool squares(const imgsim_index *index)
     return index->metric == IMGSIM_METRIC_CORRELATION;
 }
 
-bool ims_coarse_serves(const imgsim_index *index)
+static bool has_edges(const imgsim_index *index)
+{
+    return index->metric == IMGSIM_METRIC_CHI_SQUARE;
+}
+
+static size_t size_count(const imgsim_index *index)
+{
+    return has_edges(index) ? sizeof(edge_sizes) / sizeof(*edge_sizes)
+                            : sizeof(root_sizes) / sizeof(*root_sizes);
+}
+
+/* Bytes of codes, scales, extras and offsets of so many slots. */
+static double
+planes_bytes(bool by_edges, const uint32_t groups[IMS_COARSE_LEVELS], int levels, size_t slots)
+{
+    size_t row = sizeof(float);
+
+    for (int level = 0; level < levels; level++)
+        row += (by_edges ? groups[level] / 2 : groups[level]) + 2 * sizeof(float);
+    return (double)row * (double)slots;
+}
+
+size_t ims_coarse_bytes(const struct ims_coarse *coarse)
+{
+    return (size_t)planes_bytes(coarse->by_edges, coarse->groups, coarse->levels, coarse->capacity);
+}
+
+/* The largest size of planes that fits, -1 if none does. Edges, groups of bins and the handle are as much for any number of rows. */
+static int fitting_size(const imgsim_index *index)
+{
+    const bool by_edges = has_edges(index);
+    const uint32_t all = (index->dimension + 15) / 16 * 16;
+    const size_t step = 2 * IMS_COARSE_BLOCK;
+    const size_t slots = (index->rows.slot_count + step - 1) / step * step;
+
+    for (size_t size = 0; size < size_count(index); size++) {
+        const uint32_t *wanted = by_edges ? edge_sizes[size] : root_sizes[size];
+        const uint32_t groups[IMS_COARSE_LEVELS] = {
+            wanted[0] < all ? wanted[0] : all, wanted[1] < all ? wanted[1] : all};
+
+        if (index->max_bytes == 0 || planes_bytes(by_edges, groups, wanted[1] > 0 ? 2 : 1, slots) <=
+                                         (double)index->max_bytes)
+            return (int)size;
+    }
+    return -1;
+}
+
+static bool metric_serves(const imgsim_index *index)
 {
     switch (index->metric) {
     case IMGSIM_METRIC_CORRELATION:
@@ -40,6 +87,11 @@ bool ims_coarse_serves(const imgsim_index *index)
     default:
         return false;
     }
+}
+
+bool ims_coarse_serves(const imgsim_index *index)
+{
+    return metric_serves(index) && fitting_size(index) >= 0;
 }
 
 /* ---- memory ---- */
@@ -69,7 +121,7 @@ static bool grow(struct ims_coarse *coarse, size_t slots)
 
     if (slots <= coarse->capacity)
         return true;
-    capacity = capacity < slots ? slots : capacity;
+    capacity = capacity < slots || coarse->tight ? slots : capacity;
     capacity = (capacity + step - 1) / step * step;
     for (int level = 0; level < coarse->levels; level++) {
         const size_t code_size = ims_coarse_code_size(coarse, level);
@@ -378,15 +430,15 @@ done:
 }
 
 /* Planes without rows, whose groups suit the rows that are there. */
-static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
+static imgsim_status make(const imgsim_index *index, int size, struct ims_coarse **out)
 {
     imgsim_status status = IMGSIM_OK;
     struct ims_coarse *coarse = ims_calloc(1, sizeof(*coarse));
     uint16_t *bin_of = ims_alloc_array(index->dimension, sizeof(*bin_of));
     double *weights = ims_calloc(index->dimension, 2 * sizeof(*weights));
-    const bool by_edges = index->metric == IMGSIM_METRIC_CHI_SQUARE;
-    uint32_t counts[IMS_COARSE_LEVELS] = {
-        by_edges ? GROUPS_LEVELS : GROUPS_FEW, by_edges ? GROUPS_LEVELS : GROUPS_MANY};
+    const bool by_edges = has_edges(index);
+    const uint32_t *wanted = by_edges ? edge_sizes[size] : root_sizes[size];
+    uint32_t counts[IMS_COARSE_LEVELS] = {wanted[0], wanted[1] > 0 ? wanted[1] : wanted[0]};
     bool complete = coarse != NULL && bin_of != NULL && weights != NULL;
 
     for (int level = 0; level < IMS_COARSE_LEVELS && complete; level++)
@@ -406,7 +458,9 @@ static imgsim_status make(const imgsim_index *index, struct ims_coarse **out)
         goto done;
     coarse->dimension = index->dimension;
     coarse->by_edges = by_edges;
-    coarse->levels = by_edges ? 1 : 2;
+    coarse->size = size;
+    coarse->tight = index->max_bytes > 0;
+    coarse->levels = wanted[1] > 0 ? 2 : 1;
     coarse->made_at = index->rows.slot_count;
     for (int level = 0; level < IMS_COARSE_LEVELS; level++)
         coarse->groups[level] = (counts[level] + 15) / 16 * 16;
@@ -439,13 +493,16 @@ static imgsim_status extend(imgsim_index *index, struct ims_pool *pool)
 {
     imgsim_status status;
     struct encoding work = {.index = index, .end = index->rows.slot_count};
+    const int size = fitting_size(index);
     size_t chunks; /* whole ones: rows of two blocks share bytes */
 
-    if (index->coarse != NULL && work.end > GROWTH * index->coarse->made_at + 1024) {
+    assert(size >= 0);
+    if (index->coarse != NULL && (work.end > GROWTH * index->coarse->made_at + 1024 ||
+                                  (index->max_bytes > 0 && size != index->coarse->size))) {
         ims_coarse_free(index->coarse);
         index->coarse = NULL;
     }
-    if (index->coarse == NULL && (status = make(index, &index->coarse)) != IMGSIM_OK)
+    if (index->coarse == NULL && (status = make(index, size, &index->coarse)) != IMGSIM_OK)
         return status;
     if ((status = ims_coarse_own(index->coarse)) != IMGSIM_OK)
         return status;

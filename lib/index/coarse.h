@@ -36,6 +36,8 @@ struct ims_coarse_row {
 struct ims_coarse {
     bool owned;
     uint32_t dimension;
+    int size;      /* which of the sizes that planes come in, 0 the largest */
+    bool tight;    /* there is a limit: no room ahead of rows to come */
     bool by_edges; /* chi-square: codes of four bits, two blocks of rows in the halves of a byte */
     int levels;    /* with codes: 1 or 2 */
     uint32_t groups[IMS_COARSE_LEVELS];    /* multiples of 16 */
@@ -107,7 +109,7 @@ static inline size_t ims_coarse_code_size(const struct ims_coarse *coarse, int l
     return coarse->by_edges ? coarse->groups[level] / 2 : coarse->groups[level];
 }
 
-/* Whether rows of this form and metric have planes. */
+/* Whether rows of this form and metric have planes, and max_bytes leaves room for some. */
 bool ims_coarse_serves(const imgsim_index *index);
 /* The planes over all rows, made or extended if need be. */
 imgsim_status ims_coarse_ready(const imgsim_index *index, struct ims_pool *pool);
@@ -115,6 +117,8 @@ imgsim_status ims_coarse_ready(const imgsim_index *index, struct ims_pool *pool)
 void ims_coarse_update(imgsim_index *index, uint32_t slot);
 /* Fill parent_of. */
 void ims_coarse_find_parents(struct ims_coarse *coarse);
+/* Bytes that planes take. */
+size_t ims_coarse_bytes(const struct ims_coarse *coarse);
 /* Copy what is mapped. */
 imgsim_status ims_coarse_own(struct ims_coarse *coarse);
 void ims_coarse_free(struct ims_coarse *coarse);

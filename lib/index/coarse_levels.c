@@ -228,11 +228,12 @@ void ims_levels_scores(
 {
     const size_t pair_size = (size_t)coarse->groups[0] * IMS_COARSE_BLOCK;
     const float *extra = coarse->extra[0] + block * IMS_COARSE_BLOCK;
+    const bool there_is_more = (block / 2 + 2) * 2 * IMS_COARSE_BLOCK <= coarse->capacity;
     uint16_t sums[IMS_COARSE_BLOCK];
 
     ims_kernels()->plane_levels(
         coarse->codes[0] + block / 2 * pair_size, query->list, query->list_count, query->tables,
-        block % 2 == 0 ? 0 : 4, block % 2 == 0 ? pair_size : 0, sums);
+        block % 2 == 0 ? 0 : 4, there_is_more ? pair_size : 0, sums);
     for (size_t row = 0; row < IMS_COARSE_BLOCK; row++)
         out[row] = query->base + query->by_sum * (float)sums[row] - extra[row];
 }

@@ -32,8 +32,8 @@
 #define BUCKETS 1024
 #define CHUNK_FIRST 64
 #define CHUNK_MAX 1024
-/* Rows scored by their entries between two looks at the bound, and rows whose codes are fetched ahead. */
-#define LOOK 16
+/* Rows scored by their entries between two looks at the bound, and rows whose codes or entries are fetched ahead. */
+#define LOOK 4
 #define AHEAD 8
 /* Where the planes pay: rows per row asked for, queries of mapped rows, share that passes the filter. */
 #define K_SHARE 8
@@ -59,8 +59,6 @@ struct hunt {
     size_t part_count;
     float *scores; /* query_count x block_count x IMS_COARSE_BLOCK */
     size_t seed_room;
-    struct ims_neighbour *seeds;      /* query_count x part_count x seed_room */
-    size_t *seed_counts;              /* query_count x part_count */
     struct ims_collector *collectors; /* query_count x part_count */
 };
 
@@ -74,7 +72,7 @@ static bool is_eligible(const struct ims_search *search, size_t slot)
     return search->filter == NULL || ims_bits_test(search->filter, search->filter_bits, id);
 }
 
-/* ---- 1: scores by the first plane, and the best of them ---- */
+/* ---- 1: scores by the first plane, and a bound from the rows of the best scores ---- */
 
 static float smallest(const float scores[IMS_COARSE_BLOCK])
 {
@@ -118,37 +116,6 @@ static bool block_is_out(const struct ims_search *search, size_t block)
     return bits == 0;
 }
 
-static imgsim_status score_part(void *context, size_t part, uint32_t worker)
-{
-    struct hunt *hunt = context;
-    const size_t room = hunt->seed_room, begin = part * hunt->part_blocks;
-    const size_t end = begin + hunt->part_blocks < hunt->block_count ? begin + hunt->part_blocks
-                                                                     : hunt->block_count;
-    struct ims_topk seeds[QUERIES_MAX];
-
-    (void)worker;
-    for (size_t query = 0; query < hunt->query_count; query++)
-        ims_topk_init(&seeds[query], hunt->seeds + (query * hunt->part_count + part) * room, room);
-    for (size_t start = begin; start < end; start += STRETCH)
-        for (size_t query = 0; query < hunt->query_count; query++)
-            for (size_t block = start; block < start + STRETCH && block < end; block++) {
-                if (block_is_out(hunt->search, block)) {
-                    float *scores =
-                        hunt->scores + (query * hunt->block_count + block) * IMS_COARSE_BLOCK;
-
-                    for (size_t row = 0; row < IMS_COARSE_BLOCK; row++)
-                        scores[row] = INFINITY;
-                } else {
-                    score_block(hunt, query, block, &seeds[query]);
-                }
-            }
-    for (size_t query = 0; query < hunt->query_count; query++)
-        hunt->seed_counts[query * hunt->part_count + part] = seeds[query].count;
-    return IMGSIM_OK;
-}
-
-/* ---- 2: a bound from the rows of the best scores ---- */
-
 /* A key that is not answered any more: what exceeds it rounds to a float above max_distance. */
 static double farthest(const struct ims_search *search)
 {
@@ -172,22 +139,36 @@ static imgsim_status lower_bound(struct shared_bound *bound, const double *upper
     return complete ? IMGSIM_OK : ims_fail_memory(bound->heap.k * sizeof(double));
 }
 
-/* Keys of one part's best rows. */
-static imgsim_status score_seeds(void *context, size_t item, uint32_t worker)
+/* Ask for a row's entries before they are needed. */
+static void fetch(const struct ims_rows *rows, uint32_t slot)
 {
-    struct hunt *hunt = context;
-    const size_t query = item / hunt->part_count;
-    const struct ims_neighbour *seeds = hunt->seeds + item * hunt->seed_room;
+    size_t first, length;
+
+    if (rows->form != IMS_ROWS_SPARSE)
+        return;
+    first = rows->offsets[slot];
+    length = rows->lengths[slot];
+    for (size_t e = 0; e < length; e += 32) {
+        __builtin_prefetch(rows->bins + first + e);
+        if (rows->packed != NULL)
+            __builtin_prefetch(rows->packed + first + e);
+    }
+}
+
+/* Keys of the best rows that one part has for a query. */
+static imgsim_status score_seeds(struct hunt *hunt, size_t query, const struct ims_topk *seeds)
+{
     struct ims_prepared_query prepared;
     imgsim_status status;
     float *room;
 
-    (void)worker;
     if ((status = ims_dense_room(hunt->search->index, &room)) != IMGSIM_OK)
         return status;
     prepared = ims_prepared_query_with(&hunt->prepared[query], room);
-    for (size_t i = 0; i < hunt->seed_counts[item] && status == IMGSIM_OK; i++) {
-        const uint32_t slot = (uint32_t)seeds[i].id;
+    for (size_t i = 0; i < seeds->count; i++)
+        fetch(&hunt->search->index->rows, (uint32_t)seeds->items[i].id);
+    for (size_t i = 0; i < seeds->count && status == IMGSIM_OK; i++) {
+        const uint32_t slot = (uint32_t)seeds->items[i].id;
         double lower, upper;
 
         if ((status = ims_estimate_keys(
@@ -198,6 +179,40 @@ static imgsim_status score_seeds(void *context, size_t item, uint32_t worker)
     return status;
 }
 
+static imgsim_status score_part(void *context, size_t part, uint32_t worker)
+{
+    struct hunt *hunt = context;
+    const size_t room = hunt->seed_room, begin = part * hunt->part_blocks;
+    const size_t end = begin + hunt->part_blocks < hunt->block_count ? begin + hunt->part_blocks
+                                                                     : hunt->block_count;
+    struct ims_topk seeds[QUERIES_MAX];
+    struct ims_neighbour *items;
+    imgsim_status status = IMGSIM_OK;
+
+    (void)worker;
+    if ((items = ims_alloc_array(hunt->query_count, room * sizeof(*items))) == NULL)
+        return ims_fail_memory(hunt->query_count * room * sizeof(*items));
+    for (size_t query = 0; query < hunt->query_count; query++)
+        ims_topk_init(&seeds[query], items + query * room, room);
+    for (size_t start = begin; start < end; start += STRETCH)
+        for (size_t query = 0; query < hunt->query_count; query++)
+            for (size_t block = start; block < start + STRETCH && block < end; block++) {
+                if (block_is_out(hunt->search, block)) {
+                    float *scores =
+                        hunt->scores + (query * hunt->block_count + block) * IMS_COARSE_BLOCK;
+
+                    for (size_t row = 0; row < IMS_COARSE_BLOCK; row++)
+                        scores[row] = INFINITY;
+                } else {
+                    score_block(hunt, query, block, &seeds[query]);
+                }
+            }
+    for (size_t query = 0; query < hunt->query_count && status == IMGSIM_OK; query++)
+        status = score_seeds(hunt, query, &seeds[query]);
+    ims_free(items);
+    return status;
+}
+
 /* The same rows come by again: their keys must not count twice. */
 static void forget_seeds(struct hunt *hunt)
 {
@@ -205,7 +220,7 @@ static void forget_seeds(struct hunt *hunt)
         hunt->bounds[query].heap.upper_count = 0;
 }
 
-/* ---- 3: what the scores leave over ---- */
+/* ---- 2: what the scores leave over ---- */
 
 /* Slots of one part whose score is not above T, about in order of their scores. */
 struct survivors {
@@ -326,22 +341,6 @@ static size_t choose(
     return chosen;
 }
 
-/* Ask for a row's entries before they are needed. */
-static void fetch(const struct ims_rows *rows, uint32_t slot)
-{
-    size_t first, length;
-
-    if (rows->form != IMS_ROWS_SPARSE)
-        return;
-    first = rows->offsets[slot];
-    length = rows->lengths[slot];
-    for (size_t e = 0; e < length; e += 32) {
-        __builtin_prefetch(rows->bins + first + e);
-        if (rows->packed != NULL)
-            __builtin_prefetch(rows->packed + first + e);
-    }
-}
-
 /* Keys of the chosen rows, a few at a time, until the scores are above T. */
 static imgsim_status look_closer(
     struct hunt *hunt,
@@ -364,7 +363,7 @@ static imgsim_status look_closer(
             break;
         for (size_t i = 0; i < used; i++)
             slots[i] = (uint32_t)chosen[start + i].id;
-        for (size_t i = start + LOOK; i < count && i < start + 2 * LOOK; i++)
+        for (size_t i = start == 0 ? 0 : start + AHEAD; i < count && i < start + AHEAD + LOOK; i++)
             fetch(&index->rows, (uint32_t)chosen[i].id);
         if ((status = ims_estimate_keys(index, prepared, slots, used, lower, upper)) != IMGSIM_OK ||
             (status = lower_bound(bound, upper, used)) != IMGSIM_OK)
@@ -418,7 +417,7 @@ done:
     return status;
 }
 
-/* ---- 4: the answer ---- */
+/* ---- 3: the answer ---- */
 
 static imgsim_status answer_query(void *context, size_t query, uint32_t worker)
 {
@@ -436,8 +435,7 @@ static imgsim_status hunt_run(struct hunt *hunt)
     const size_t lists = hunt->query_count * hunt->part_count;
     imgsim_status status;
 
-    if ((status = ims_pool_run(pool, hunt->part_count, score_part, hunt)) != IMGSIM_OK ||
-        (status = ims_pool_run(pool, lists, score_seeds, hunt)) != IMGSIM_OK)
+    if ((status = ims_pool_run(pool, hunt->part_count, score_part, hunt)) != IMGSIM_OK)
         return status;
     hunt->search->counts->plane_count = (uint32_t)hunt->search->index->coarse->levels;
     forget_seeds(hunt);
@@ -476,18 +474,12 @@ static imgsim_status hunt_alloc(struct hunt *hunt)
 {
     const size_t lists = hunt->query_count * hunt->part_count;
     const size_t scores = hunt->query_count * hunt->block_count * IMS_COARSE_BLOCK;
-    size_t seeds;
 
     hunt->seed_room = hunt->search->k > SEEDS ? hunt->search->k : SEEDS;
-    if (!ims_mul_size(lists, hunt->seed_room, &seeds))
-        return ims_fail_memory(SIZE_MAX);
     hunt->scores = ims_alloc_aligned(scores * sizeof(float));
-    hunt->seeds = ims_alloc_array(seeds, sizeof(*hunt->seeds));
-    hunt->seed_counts = ims_calloc(lists, sizeof(*hunt->seed_counts));
     hunt->collectors = ims_calloc(lists, sizeof(*hunt->collectors));
-    if (hunt->scores == NULL || hunt->seeds == NULL || hunt->seed_counts == NULL ||
-        hunt->collectors == NULL)
-        return ims_fail_memory(scores * sizeof(float) + seeds * sizeof(*hunt->seeds));
+    if (hunt->scores == NULL || hunt->collectors == NULL)
+        return ims_fail_memory(scores * sizeof(float));
     return IMGSIM_OK;
 }
 
@@ -587,8 +579,6 @@ imgsim_status ims_coarse_search(const struct ims_search *search)
         status = hunt_round(&hunt);
     }
     ims_free_aligned(hunt.scores);
-    ims_free(hunt.seeds);
-    ims_free(hunt.seed_counts);
     ims_free(hunt.collectors);
     return status;
 }

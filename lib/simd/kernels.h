@@ -144,8 +144,8 @@ struct ims_kernels {
     /*
      * Planes of levels (the same page). Of 64 rows, whose codes of four bits are the low (shift 0) or high (shift 4) halves of
      * codes[64 g + row], over the groups g of a list: the sum of what the group's table has at the row's code, 65535 at most.
-     * A table is 16 low and 16 high bytes of 16 numbers; tables stand in the order of the list. Lines `ahead` bytes further are
-     * asked for from memory, 0: none.
+     * A table is 16 low and 16 high bytes of 16 numbers; tables stand in the order of the list. Each shift asks memory
+     * for half of the lines that lie `ahead` bytes further.
      */
     void (*plane_levels)(
         const uint8_t *codes,

@@ -17,6 +17,7 @@ void ims_plane_levels_avx2(
 {
     const __m256i half = _mm256_set1_epi8(15);
     const __m128i by = _mm_cvtsi32_si128(shift);
+    const uint16_t *half_list = list + (shift == 0 ? 0 : count / 2); /* what this call asks for */
     __m256i even[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     __m256i odd[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 
@@ -26,8 +27,8 @@ void ims_plane_levels_avx2(
         const __m256i lows = _mm256_broadcastsi128_si256(_mm_loadu_si128(table));
         const __m256i highs = _mm256_broadcastsi128_si256(_mm_loadu_si128(table + 1));
 
-        if (ahead != 0)
-            _mm_prefetch((const char *)line + ahead, _MM_HINT_T0);
+        if (g % 2 == 0)
+            _mm_prefetch((const char *)codes + ahead + half_list[g / 2] * LEVEL_ROWS, _MM_HINT_T0);
         for (int i = 0; i < 2; i++) {
             const __m256i *at = (const __m256i *)(const void *)(line + 32 * i);
             const __m256i level =

@@ -22,7 +22,8 @@ void ims_plane_levels_avx512(
 {
     const __m512i half = _mm512_set1_epi8(15);
     const __m128i by = _mm_cvtsi32_si128(shift);
-    __m512i even = _mm512_setzero_si512(), odd = even; /* eights of rows */
+    const uint16_t *half_list = list + (shift == 0 ? 0 : count / 2); /* what this call asks for */
+    __m512i even = _mm512_setzero_si512(), odd = even;               /* eights of rows */
 
     for (size_t g = 0; g < count; g++) {
         const uint8_t *line = codes + list[g] * LEVEL_ROWS;
@@ -34,8 +35,8 @@ void ims_plane_levels_avx512(
         const __m512i high =
             _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(table + 1)), level);
 
-        if (ahead != 0)
-            _mm_prefetch((const char *)line + ahead, _MM_HINT_T0);
+        if (g % 2 == 0)
+            _mm_prefetch((const char *)codes + ahead + half_list[g / 2] * LEVEL_ROWS, _MM_HINT_T0);
         even = _mm512_adds_epu16(even, _mm512_unpacklo_epi8(low, high));
         odd = _mm512_adds_epu16(odd, _mm512_unpackhi_epi8(low, high));
     }

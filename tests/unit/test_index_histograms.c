@@ -112,6 +112,8 @@ static void make_rows(void)
     }
 }
 
+static uint64_t max_bytes;
+
 static imgsim_index *new_index(int32_t metric)
 {
     imgsim_index_options options;
@@ -122,6 +124,7 @@ static imgsim_index *new_index(int32_t metric)
     options.dimension = dimension;
     options.threads = 2;
     options.normalize = normalize;
+    options.max_bytes = max_bytes;
     CHECK_OK(imgsim_index_new(&options, &index));
     return index;
 }
@@ -296,6 +299,50 @@ static void check_dense(int32_t metric)
     imgsim_index_free(index);
 }
 
+/* Planes stay within max_bytes, also when rows are added, and the answers are the same. */
+static void budget_holds(int32_t metric)
+{
+    static const uint64_t per_row[] = {1000, 300, 150, 90, 20};
+    const bool by_edges = metric == IMGSIM_METRIC_CHI_SQUARE;
+    size_t before = SIZE_MAX;
+
+    find_keys(metric);
+    for (size_t i = 0; i < sizeof(per_row) / sizeof(per_row[0]); i++) {
+        imgsim_index *index;
+        int64_t id;
+        float distance;
+
+        max_bytes = per_row[i] * ROWS;
+        index = new_index(metric);
+        CHECK_OK(imgsim_index_add_sparse(index, offsets, lengths, bins, counts, 1100, NULL));
+        CHECK_OK(imgsim_index_search(index, queries, 1, 1, NULL, &id, &distance));
+        CHECK(index->coarse == NULL || ims_coarse_bytes(index->coarse) <= max_bytes);
+        CHECK_OK(imgsim_index_add_sparse(
+            index, offsets + 1100, lengths + 1100, bins, counts, ROWS - 1100, NULL));
+        check_answers(index, metric, NULL, NULL, K);
+        if (i < 4) {
+            check_bounds(index, metric);
+            CHECK(ims_coarse_bytes(index->coarse) <= max_bytes);
+            CHECK(ims_coarse_bytes(index->coarse) <= before);
+            CHECK_EQUAL(index->coarse->levels, !by_edges && i == 0 ? 2 : 1);
+            before = ims_coarse_bytes(index->coarse);
+        } else {
+            CHECK(index->coarse == NULL || index->coarse->slot_count < ROWS);
+        }
+        imgsim_index_free(index);
+    }
+    max_bytes = 1;
+    {
+        imgsim_index *index = new_index(metric);
+
+        CHECK_OK(imgsim_index_add_sparse(index, offsets, lengths, bins, counts, ROWS, NULL));
+        check_answers(index, metric, NULL, NULL, K);
+        CHECK(index->coarse == NULL);
+        imgsim_index_free(index);
+    }
+    max_bytes = 0;
+}
+
 static void max_distance_cuts(void)
 {
     imgsim_index *index = new_index(IMGSIM_METRIC_L1);
@@ -347,6 +394,8 @@ static void all_checks(void)
             for (size_t m = 0; m < (d == 2 ? 2 : sizeof(metrics) / sizeof(metrics[0])); m++)
                 check_metric(metrics[m]);
             if (normalize) {
+                for (size_t m = 0; m < 2 && d == 0; m++)
+                    budget_holds(metrics[m]);
                 max_distance_cuts();
                 wrong_options_are_refused();
             } else {
