@@ -18,7 +18,7 @@ typedef struct imgsim_index imgsim_index;
 /** Kinds of index. Others are refused with IMGSIM_ERROR_UNSUPPORTED. Since 0.1. */
 enum {
     /**
-     * Exact or HNSW by the number of rows, decided at the first search or save: HNSW from 500,000 rows on, from 50,000 where exact
+     * Exact or HNSW by the number of rows, decided at the first search or save: HNSW from 2,000,000 rows on, from 50,000 where exact
      * search has no planes (rows of fewer than 16 values), never where it does not serve the metric.
      */
     IMGSIM_INDEX_AUTO = 0,

@@ -19,7 +19,7 @@ struct ims_planes;
 
 /* Rows at which IMGSIM_INDEX_AUTO becomes HNSW: without planes, and with. docs/choosing-an-index.md has the measurements. */
 #define IMS_AUTO_HNSW_ROWS 50000
-#define IMS_AUTO_PLANES_ROWS 500000
+#define IMS_AUTO_PLANES_ROWS 2000000
 #define IMS_NOTE_MAX 4095
 #define IMS_WIDTH_MAX 100000
 #define IMS_THREADS_MAX 1024

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact search against FAISS, hnswlib, USearch and NumPy from PyPI: one query, batches, time until ready.
+"""Exact search against what PyPI has: vectors, histograms, hashes, weighted sums; and where a graph is the better choice.
 
-usage: ./run bench exact [--part single-b,batch-b,single-c,small,real] [--rows 444668] [--rounds 5] [--threads 2] [--json FILE]
-                         [--real ROWS.npy]
+usage: ./run bench exact [--part all] [--rows 444668] [--rounds 5] [--threads 2] [--json FILE] [--real ROWS.npy]
+                         [--catalog FOLDER.imgsim] [--choice SIZES] [--plot FILE.svg]
+
+Parts, separated by commas; all of them but choice are `all`, the first four are `vectors`:
 
   single-b  one query, k = 10, lifelike rows (lifelike.py: 444,668 x 2048): ours, IndexFlatIP, FAISS's PCA + Panorama, USearch
             exact, NumPy; and the time to add all rows and be ready to answer
   batch-b   1,000 queries at a time on the same: ours, IndexFlatIP, NumPy
   single-c  one query on isotropic Gaussian rows, 444,668 x 512, inner product: no axis says more than another
   small     one query on 100,000 lifelike rows: ours against hnswlib at recall 0.99
-  real      one query on a file of embeddings (--real), such as those of CIFAR-10
+  real      one query on a file of embeddings (--real), such as those of CIFAR-10; left out of all without one
+  histograms, hashes, fused
+            ./run bench histograms, hashes and fused, which say what they measure; fused wants a catalog (--catalog) and is left
+            out of all without one
+  choice    exact search against our HNSW at recall 0.99: one query and time until ready for 1,000 to 444,668 lifelike rows of 512
+            values and up to ten million made ones of 64 (choice.py); --plot draws the curves
 
 Every library gets the same rows of length 1, queries and threads; they take turns within one process, in alternating order, and the
 table has the medians. OPENBLAS_CORETYPE is taken out of the environment, so that each uses the best code it has. Answers of the
@@ -22,6 +29,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -31,8 +39,48 @@ PEERS = ("numpy", "faiss-cpu", "hnswlib", "usearch")
 K = 10
 
 
+VECTORS = ("single-b", "batch-b", "single-c", "small")
+OTHERS = ("histograms", "hashes", "fused")
+
+
+def chosen_parts(arguments):
+    """The names of the parts, groups replaced by what is in them."""
+    groups = {"vectors": VECTORS + (("real",) if arguments.real else ()), "others": OTHERS}
+    groups["all"] = groups["vectors"] + ("histograms", "hashes") + (("fused",) if arguments.catalog else ())
+    parts = []
+    for name in arguments.part.split(","):
+        parts += [part for part in groups.get(name, (name,)) if part not in parts]
+    for part, needed in (("real", arguments.real), ("fused", arguments.catalog)):
+        if "all" in arguments.part.split(",") and not needed:
+            print("bench exact: %s is left out" % part, file=sys.stderr)
+    unknown = set(parts) - set(VECTORS + OTHERS + ("real", "choice"))
+    if unknown:
+        sys.exit("bench exact: no part named %s" % ", ".join(sorted(unknown)))
+    for part, needed in (("real", arguments.real), ("fused", arguments.catalog)):
+        if part in parts and not needed:
+            sys.exit("bench exact: the part %s needs %s" % (part, "--real" if part == "real" else "--catalog"))
+    return parts
+
+
+def run_others(parts, arguments):
+    """The benchmarks with scripts and environments of their own, each a process; what they measured, by part."""
+    found = {}
+    for part in parts:
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            command = [sys.executable, os.path.join(HERE, "bench_%s.py" % part), "--threads", str(arguments.threads), "--json", file.name]
+            command += ["--catalog", arguments.catalog] if part == "fused" else ["--rows", str(arguments.rows)]
+            print("\n%s" % part, flush=True)
+            if subprocess.run(command).returncode != 0:
+                sys.exit("bench exact: the part %s failed" % part)
+            found[part] = json.load(file)
+    return found
+
+
 def in_environment():
-    """Run again with the peers at their newest, in an environment below the build folder, and a clean choice of kernels."""
+    """
+    Run again with the peers at their newest, in an environment below the build folder, and a clean choice of kernels. Returns only
+    there.
+    """
     if os.environ.get("IMGSIM_BENCH_EXACT"):
         return
     folder = os.path.join(os.path.abspath(BUILD), "bench", "exact")
@@ -257,22 +305,45 @@ class OursProducts(Ours):
         super().__init__(rows, threads, "inner-product")
 
 
+def write_json(arguments, figures):
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(figures, file, indent=1)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench exact", description=__doc__.split("\n")[0])
-    parser.add_argument("--part", default="single-b,batch-b,single-c,small")
+    parser.add_argument("--part", default="all")
     parser.add_argument("--rows", type=int, default=444668)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--real", help="embeddings as .npy, for the part real")
+    parser.add_argument("--catalog", help="of embeddings, colours and hashes, for the part fused")
+    parser.add_argument("--choice", help="sizes for the part choice: DIMENSION:ROWS,ROWS;DIMENSION:ROWS")
+    parser.add_argument("--plot", help="draw the curves of the part choice into this SVG file")
     parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--others", help=argparse.SUPPRESS)  # figures of scripts that ran before
     arguments = parser.parse_args()
+    parts = chosen_parts(arguments)
+    if not os.environ.get("IMGSIM_BENCH_EXACT"):
+        found = run_others([part for part in parts if part in OTHERS], arguments)
+        if set(parts) <= set(OTHERS):
+            write_json(arguments, {"threads": arguments.threads, "parts": found})
+            return
+        with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+            json.dump(found, file)
+        sys.argv += ["--others", file.name]
     in_environment()
 
     import faiss
     import numpy as np
     import imgsim
     sys.path.insert(0, HERE)
-    parts, result = arguments.part.split(","), {}
+    result = {}
+    if arguments.others:
+        with open(arguments.others) as file:
+            result = json.load(file)
+        os.unlink(arguments.others)
     print("%s, %d threads; imgsim %s, faiss %s (%s), NumPy %s" % (
         platform.processor() or platform.machine(), arguments.threads, imgsim.simd_name(), faiss.__version__,
         faiss.get_compile_options().strip(), np.__version__))
@@ -289,9 +360,10 @@ def main():
         chosen = np.random.default_rng(0).permutation(len(rows))
         run_plain("real", "one query, %s" % os.path.basename(arguments.real), rows[chosen[200:]], rows[chosen[:200]],
                   (Ours, Flat, Panorama), arguments, result)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump({"threads": arguments.threads, "faiss": faiss.__version__, "parts": result}, file, indent=1)
+    if "choice" in parts:
+        import choice
+        result["choice"] = choice.run(arguments)
+    write_json(arguments, {"threads": arguments.threads, "faiss": faiss.__version__, "parts": result})
 
 
 if __name__ == "__main__":
