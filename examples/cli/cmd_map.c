@@ -21,6 +21,7 @@ const char cli_help_map[] =
     "--neighbours N  --min-dist X  --spread X     UMAP (15, 0.1, 1)\n"
     "--perplexity X           t-SNE (30)\n"
     "--seed N  --epochs N     same seed, same map (1)    --refresh  anew\n"
+    "--place                  new images go onto the kept map, all others stay\n"
     "--out FILE.html          the page; FILE.npy, FILE.csv: positions as a table\n"
     "--png FILE, --svg FILE   a picture\n"
     "--color label|folder|cluster[:NAME]|predicted|none   of it, and of CSV\n"
@@ -42,6 +43,7 @@ struct map_settings {
     double perplexity;
     uint64_t seed;
     int32_t refresh;
+    int32_t place;
     const char *out;
     const char *folder;
     uint32_t pictures;
@@ -122,6 +124,7 @@ static imgsim_status lay_out(
     options.perplexity = settings->perplexity;
     options.seed = settings->seed;
     options.refresh = settings->refresh;
+    options.place = settings->place;
     options.epochs = settings->epochs;
     options.threads = cli->threads;
     options.progress = cli_show_progress;
@@ -465,6 +468,7 @@ int cmd_map(struct cli *cli, int argc, char **argv)
         {"perplexity", 0, CLI_REAL, &settings.perplexity, 1, 300, NULL},
         {"seed", 0, CLI_SIZE, &settings.seed, 0, 9007199254740992.0, NULL},
         {"refresh", 0, CLI_FLAG, &settings.refresh, 0, 0, NULL},
+        {"place", 0, CLI_FLAG, &settings.place, 0, 0, NULL},
         {"out", 0, CLI_TEXT, &settings.out, 0, 0, NULL},
         {"folder", 0, CLI_TEXT, &settings.folder, 0, 0, NULL},
         {"pictures", 0, CLI_COUNT, &settings.pictures, 0, 1000000, NULL},
@@ -484,6 +488,10 @@ int cmd_map(struct cli *cli, int argc, char **argv)
     if (status == CLI_GO_ON && settings.out == NULL && settings.tensorboard == NULL &&
         settings.png == NULL && settings.svg == NULL && !settings.quality)
         status = cli_usage(cli, "nothing to do: --out, --png, --svg, --tensorboard or --quality");
+    if (status == CLI_GO_ON && settings.place && settings.refresh)
+        status = cli_usage(cli, "--place and --refresh contradict each other");
+    if (status == CLI_GO_ON && settings.place && settings.layout == IMGSIM_LAYOUT_PCA)
+        status = cli_usage(cli, "--place goes with umap and tsne; a pca map is made anew at once");
     if (status == CLI_GO_ON && settings.color_text != NULL)
         status = read_color(cli, settings.color_text, &settings.color, &settings.cluster);
     if (status == CLI_GO_ON && settings.folder != NULL &&

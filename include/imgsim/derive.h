@@ -137,7 +137,8 @@ IMGSIM_API imgsim_status imgsim_derive_index(
 
 /**
  * After a scan: project the rows of new images with the stored projectors (projections whose source changed as a whole
- * are dropped), and remove index files that are stale. Since 0.1.
+ * are dropped), and remove index files and neighbour graphs that are stale. Kept maps are removed when their feature was made anew
+ * or is gone; those of other images than there are now stay, as imgsim_map_options.place has a use for them. Since 0.1.
  *
  * @param out_changes  NULL, or how many derived things were brought up to date or dropped
  */

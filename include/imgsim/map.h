@@ -93,6 +93,13 @@ typedef struct imgsim_map_options {
     int32_t exact_neighbours;
     /** Non-zero: make the map anew even if the catalog keeps a fresh one. Default 0. */
     int32_t refresh;
+    /**
+     * Of a catalog, UMAP and t-SNE: non-zero keeps the places of the images that are on a map of these settings which the catalog
+     * keeps, and places images that came since among them, instead of laying all out anew. Not where the feature was made anew.
+     * A map laid out from all images at once is not the same; the next call without this makes it. Default 0.
+     */
+    int32_t place;
+    uint32_t reserved;
 } imgsim_map_options;
 
 /** Write the defaults into `options`, whose size the caller passes. Since 0.1. */

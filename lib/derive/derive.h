@@ -31,4 +31,7 @@ imgsim_status ims_derive_open_index(
 struct ims_repair;
 imgsim_status ims_derive_repair(struct ims_repair *repair, imgsim_catalog *catalog);
 
+/* What imgsim_derive_refresh() does about projections and indexes; adds to *changes. */
+imgsim_status ims_derive_refresh(imgsim_catalog *catalog, size_t *changes);
+
 #endif

@@ -271,20 +271,12 @@ done:
     return status;
 }
 
-imgsim_status imgsim_derive_refresh(imgsim_catalog *catalog, size_t *out_changes)
+imgsim_status ims_derive_refresh(imgsim_catalog *catalog, size_t *changes)
 {
     imgsim_status status;
-    size_t changes = 0;
 
-    if (out_changes != NULL)
-        *out_changes = 0;
-    if (catalog == NULL)
-        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "catalog must not be NULL");
     if ((status = imgsim_catalog_refresh(catalog)) != IMGSIM_OK ||
-        (status = refresh_projections(catalog, &changes)) != IMGSIM_OK ||
-        (status = refresh_indexes(catalog, &changes)) != IMGSIM_OK)
+        (status = refresh_projections(catalog, changes)) != IMGSIM_OK)
         return status;
-    if (out_changes != NULL)
-        *out_changes = changes;
-    return IMGSIM_OK;
+    return refresh_indexes(catalog, changes);
 }

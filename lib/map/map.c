@@ -81,6 +81,8 @@ static imgsim_status check_kinds(const imgsim_map_options *options)
                                                         : "this one");
     if (options->start < IMGSIM_START_AUTO || options->start > IMGSIM_START_SPECTRAL)
         return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "unknown start %d", options->start);
+    if (options->reserved != 0)
+        return ims_fail(IMGSIM_ERROR_UNSUPPORTED, "options: reserved must be 0");
     return IMGSIM_OK;
 }
 
@@ -241,12 +243,17 @@ static imgsim_status make_graph(const struct ims_map_job *job)
     return status;
 }
 
-static imgsim_status run_layout(const struct ims_map_job *job)
+static imgsim_status run_layout(const struct ims_map_job *job, const float *positions)
 {
+    const size_t size = job->map->count * job->map->dimension * sizeof(float);
     imgsim_status status;
 
     if (job->options->layout != IMGSIM_LAYOUT_PCA && (status = make_graph(job)) != IMGSIM_OK)
         return status;
+    if (positions != NULL) {
+        memcpy(job->map->positions, positions, size);
+        return IMGSIM_OK;
+    }
     if (job->options->layout == IMGSIM_LAYOUT_UMAP)
         return ims_umap_layout(job);
     if (job->options->layout == IMGSIM_LAYOUT_TSNE)
@@ -260,6 +267,7 @@ imgsim_status ims_map_make(
     const int64_t *ids,
     const imgsim_map_options *options,
     struct ims_map_kept_graph *kept,
+    const float *positions,
     imgsim_map **out_map)
 {
     struct ims_meter meter = {0};
@@ -280,7 +288,7 @@ imgsim_status ims_map_make(
     if ((status = ims_pool_run(
              job.pool, (rows->count + CHECK_ROWS - 1) / CHECK_ROWS, check_rows, &check)) !=
             IMGSIM_OK ||
-        (status = run_layout(&job)) != IMGSIM_OK)
+        (status = run_layout(&job, positions)) != IMGSIM_OK)
         goto done;
     *out_map = job.map;
     job.map = NULL; /* now the caller's */
@@ -318,7 +326,7 @@ imgsim_status imgsim_map_new(
         settings.metric = IMGSIM_METRIC_COSINE;
     set.normalize = settings.metric == IMGSIM_METRIC_COSINE;
     set.mapped = ims_map_rows_are_mapped(&set);
-    return ims_map_make(&set, ids, &settings, NULL, out_map);
+    return ims_map_make(&set, ids, &settings, NULL, NULL, out_map);
 }
 
 void imgsim_map_free(imgsim_map *map)

@@ -103,7 +103,31 @@ imgsim_status ims_map_make(
     const int64_t *ids,
     const imgsim_map_options *options,
     struct ims_map_kept_graph *kept, /* NULL: none */
+    const float *positions,          /* where the points are already; NULL: lay them out */
     imgsim_map **out_map);
+
+/* Places for rows on a map that stays as it is; `known` are the map's. Options were read and checked. */
+imgsim_status ims_map_place_rows(
+    const imgsim_map *map,
+    const struct ims_map_rows *known,
+    const struct ims_map_rows *rows,
+    const imgsim_map_options *options,
+    float *out_positions);
+
+/*
+ * What a map or graph of a catalog was made from: the feature's name and fingerprint, which images, and the metric. False: nothing
+ * would tell a stale one.
+ */
+bool ims_map_origin(
+    const imgsim_features *features,
+    const int64_t *ids,
+    size_t count,
+    int32_t metric,
+    char out[33]);
+
+/* Ids of the images that have a row of a feature, ascending; release with ims_free(). */
+imgsim_status
+ims_map_list_ids(const imgsim_features *features, int64_t **out_ids, size_t *out_count);
 
 /* An empty map of this size; release it with imgsim_map_free() also on failure. */
 imgsim_status ims_map_alloc(size_t count, uint32_t dimension, imgsim_map **out_map);

@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/memory.h"
+#include "map/map_extend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,8 +46,8 @@ static imgsim_status choose_feature(const imgsim_catalog *catalog, char out[IMS_
     return IMGSIM_OK;
 }
 
-/* Ids of the images that have a row, ascending. */
-static imgsim_status list_ids(const imgsim_features *features, int64_t **out_ids, size_t *out_count)
+imgsim_status
+ims_map_list_ids(const imgsim_features *features, int64_t **out_ids, size_t *out_count)
 {
     const struct ims_bitset *present = ims_features_present(features);
     const size_t count = (size_t)ims_bitset_popcount(present);
@@ -80,10 +81,10 @@ static imgsim_status check_feature(const imgsim_features *features, imgsim_map_o
 
 /* ---- kept with the catalog ---- */
 
-/* What the rows are: the feature's fingerprint, which images, and by which metric. False: nothing would tell a stale map. */
-static bool write_origin(
+bool ims_map_origin(
     const imgsim_features *features,
-    const struct ims_map_rows *rows,
+    const int64_t *ids,
+    size_t count,
     int32_t metric,
     char out[33])
 {
@@ -94,7 +95,7 @@ static bool write_origin(
         return false;
     ims_fingerprint_add_text(fingerprint, ims_features_name(features));
     ims_fingerprint_add_text(fingerprint, ims_features_fingerprint(features));
-    ims_fingerprint_add(fingerprint, rows->places, rows->count * sizeof(int64_t));
+    ims_fingerprint_add(fingerprint, ids, count * sizeof(int64_t));
     ims_fingerprint_add(fingerprint, &metric, sizeof(metric));
     ims_fingerprint_text(fingerprint, out);
     ims_fingerprint_free(fingerprint);
@@ -104,7 +105,7 @@ static bool write_origin(
 /* All settings that change the picture, and the number of this way of making one: raise it when pictures change. */
 #define RECIPE 1
 
-static bool write_recipe(const imgsim_map_options *settings, char out[33])
+static bool write_recipe(const imgsim_map_options *settings, int32_t place, char out[33])
 {
     struct ims_fingerprint *fingerprint = ims_fingerprint_new();
     imgsim_map_options copy = *settings;
@@ -117,6 +118,7 @@ static bool write_recipe(const imgsim_map_options *settings, char out[33])
     copy.progress = NULL;
     copy.progress_data = NULL;
     copy.refresh = 0;
+    copy.place = place;
     ims_fingerprint_add(fingerprint, &recipe, sizeof(recipe));
     ims_fingerprint_add(fingerprint, &copy, sizeof(copy));
     ims_fingerprint_text(fingerprint, out);
@@ -153,6 +155,7 @@ struct request {
     int64_t *ids;
     char origin[33];
     char recipe[33];
+    char placed_recipe[33]; /* of a map that new images were placed on */
     char *map_path;
     char *graph_path;
 };
@@ -169,20 +172,23 @@ static imgsim_status find_places(struct request *request)
 {
     const char *feature = ims_features_name(request->features);
 
-    if (!write_origin(request->features, &request->rows, request->settings.metric, request->origin))
+    if (!ims_map_origin(
+            request->features, request->ids, request->rows.count, request->settings.metric,
+            request->origin))
         return IMGSIM_OK;
     request->graph_path = inner_path(request->catalog, feature, &request->settings, true);
     if (request->graph_path == NULL)
         return ims_fail_memory(1);
     /* The caller's positions are no setting that could be compared later. */
     if (request->settings.start_positions != NULL ||
-        !write_recipe(&request->settings, request->recipe))
+        !write_recipe(&request->settings, 0, request->recipe) ||
+        !write_recipe(&request->settings, 1, request->placed_recipe))
         return IMGSIM_OK;
     request->map_path = inner_path(request->catalog, feature, &request->settings, false);
     return request->map_path != NULL ? IMGSIM_OK : ims_fail_memory(1);
 }
 
-/* The map as it was kept, if it is fresh and of the same settings; else NULL. */
+/* The map as it was kept, if it is of the same settings; else NULL. It may be stale. */
 static imgsim_map *open_kept(const struct request *request)
 {
     imgsim_map *map = NULL;
@@ -193,12 +199,22 @@ static imgsim_map *open_kept(const struct request *request)
     status = imgsim_map_load(request->map_path, &map);
     if (status != IMGSIM_OK && status != IMGSIM_ERROR_NOT_FOUND)
         ims_log(IMGSIM_LOG_WARNING, "not using %s: %s", request->map_path, imgsim_last_error());
-    if (map != NULL &&
-        (strcmp(map->origin, request->origin) != 0 || strcmp(map->recipe, request->recipe) != 0)) {
+    if (map != NULL && strcmp(map->recipe, request->recipe) != 0 &&
+        (!request->settings.place || strcmp(map->recipe, request->placed_recipe) != 0)) {
         imgsim_map_free(map);
         map = NULL;
     }
     return map;
+}
+
+/* Whether a kept map was made from the feature as it is, whatever images there were. */
+static bool is_of_feature(const struct request *request, const imgsim_map *map)
+{
+    char origin[33];
+
+    return map->layout != IMGSIM_LAYOUT_PCA && map->metric == request->settings.metric &&
+           ims_map_origin(request->features, map->ids, map->count, map->metric, origin) &&
+           strcmp(origin, map->origin) == 0;
 }
 
 /* Put results into the catalog; that it cannot be written is no failure of the map. */
@@ -222,11 +238,17 @@ store(const struct request *request, const imgsim_map *map, const struct ims_map
     ims_free(folder);
 }
 
-static imgsim_status make_map(struct request *request, imgsim_map **out_map)
+/* `kept` is a map of some of the images whose points stay; NULL: lay all out. */
+static imgsim_status make_map(struct request *request, const imgsim_map *kept, imgsim_map **out_map)
 {
     struct ims_map_kept_graph graph = {0};
     imgsim_map *map = NULL;
     imgsim_status status;
+    float *positions = NULL;
+
+    if (kept != NULL && (status = ims_map_extend(
+                             kept, &request->rows, &request->settings, &positions)) != IMGSIM_OK)
+        return status;
 
     if (request->graph_path != NULL && request->settings.layout != IMGSIM_LAYOUT_PCA &&
         !request->settings.refresh) {
@@ -237,14 +259,17 @@ static imgsim_status make_map(struct request *request, imgsim_map **out_map)
     }
     status = ims_map_make(
         &request->rows, request->ids, &request->settings,
-        request->graph_path != NULL ? &graph : NULL, &map);
+        request->graph_path != NULL ? &graph : NULL, positions, &map);
     if (status == IMGSIM_OK) {
         snprintf(map->feature, sizeof(map->feature), "%s", ims_features_name(request->features));
         memcpy(map->origin, request->origin, sizeof(map->origin));
-        memcpy(map->recipe, request->recipe, sizeof(map->recipe));
+        memcpy(
+            map->recipe, positions != NULL ? request->placed_recipe : request->recipe,
+            sizeof(map->recipe));
         store(request, map, &graph);
     }
     ims_map_kept_graph_clear(&graph);
+    ims_free(positions);
     *out_map = map;
     return status;
 }
@@ -257,6 +282,7 @@ imgsim_status imgsim_map_new_catalog(
 {
     char chosen[IMS_MAP_FEATURE_SIZE];
     struct request request = {.catalog = catalog};
+    imgsim_map *kept = NULL;
     imgsim_status status;
     size_t count = 0;
 
@@ -268,7 +294,7 @@ imgsim_status imgsim_map_new_catalog(
     if ((feature == NULL && (status = choose_feature(catalog, chosen)) != IMGSIM_OK) ||
         (status = imgsim_catalog_open_features(
              catalog, feature != NULL ? feature : chosen, &request.features)) != IMGSIM_OK ||
-        (status = list_ids(request.features, &request.ids, &count)) != IMGSIM_OK ||
+        (status = ims_map_list_ids(request.features, &request.ids, &count)) != IMGSIM_OK ||
         (status = ims_map_options_read(options, count, &request.settings)) != IMGSIM_OK ||
         (status = check_feature(request.features, &request.settings)) != IMGSIM_OK)
         goto done;
@@ -281,10 +307,18 @@ imgsim_status imgsim_map_new_catalog(
     request.rows.mapped = count > 0 && ims_map_rows_are_mapped(&request.rows);
     if ((status = find_places(&request)) != IMGSIM_OK)
         goto done;
-    if ((*out_map = open_kept(&request)) == NULL)
-        status = make_map(&request, out_map);
+    kept = open_kept(&request);
+    if (kept != NULL && strcmp(kept->origin, request.origin) == 0) {
+        *out_map = kept;
+        kept = NULL; /* now the caller's */
+    } else {
+        const bool place = kept != NULL && request.settings.place && is_of_feature(&request, kept);
+
+        status = make_map(&request, place ? kept : NULL, out_map);
+    }
 
 done:
+    imgsim_map_free(kept);
     request_clear(&request);
     return status;
 }

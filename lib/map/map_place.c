@@ -453,6 +453,39 @@ static imgsim_status check_request(
     return ims_check_finite(rows, row_count, row_dimension, 0);
 }
 
+imgsim_status ims_map_place_rows(
+    const imgsim_map *map,
+    const struct ims_map_rows *known,
+    const struct ims_map_rows *rows,
+    const imgsim_map_options *options,
+    float *out_positions)
+{
+    struct ims_meter meter = {0};
+    struct placing placing = {0};
+    imgsim_status status;
+
+    placing.map = map;
+    placing.known = known;
+    placing.rows = rows;
+    placing.options = options;
+    placing.meter = &meter;
+    placing.n = map->count;
+    placing.m = rows->count;
+    placing.k = map->neighbour_count;
+    if (map->layout == IMGSIM_LAYOUT_TSNE && placing.k > TSNE_NEIGHBOURS)
+        placing.k = TSNE_NEIGHBOURS;
+    ims_meter_start(&meter, options->progress, options->progress_data);
+    if ((status = ims_pool_new(options->threads, &placing.pool)) == IMGSIM_OK)
+        status = place_all(&placing, out_positions);
+    ims_map_metric_clear(&placing.metric);
+    ims_free(placing.neighbours);
+    ims_free(placing.distances);
+    ims_free(placing.positions);
+    ims_map_edges_clear(&placing.edges);
+    ims_pool_free(placing.pool);
+    return status;
+}
+
 imgsim_status imgsim_map_place(
     const imgsim_map *map,
     const float *map_rows,
@@ -464,8 +497,6 @@ imgsim_status imgsim_map_place(
 {
     struct ims_map_rows known, fresh;
     imgsim_map_options settings;
-    struct ims_meter meter = {0};
-    struct placing placing = {0};
     imgsim_status status;
 
     if ((status = check_request(map, map_rows, row_dimension, rows, row_count, out_positions)) !=
@@ -478,24 +509,5 @@ imgsim_status imgsim_map_place(
     fresh = known;
     fresh.base = rows;
     fresh.count = row_count;
-    placing.map = map;
-    placing.known = &known;
-    placing.rows = &fresh;
-    placing.options = &settings;
-    placing.meter = &meter;
-    placing.n = map->count;
-    placing.m = row_count;
-    placing.k = map->neighbour_count;
-    if (map->layout == IMGSIM_LAYOUT_TSNE && placing.k > TSNE_NEIGHBOURS)
-        placing.k = TSNE_NEIGHBOURS;
-    ims_meter_start(&meter, settings.progress, settings.progress_data);
-    if ((status = ims_pool_new(settings.threads, &placing.pool)) == IMGSIM_OK)
-        status = place_all(&placing, out_positions);
-    ims_map_metric_clear(&placing.metric);
-    ims_free(placing.neighbours);
-    ims_free(placing.distances);
-    ims_free(placing.positions);
-    ims_map_edges_clear(&placing.edges);
-    ims_pool_free(placing.pool);
-    return status;
+    return ims_map_place_rows(map, &known, &fresh, &settings, out_positions);
 }

@@ -242,7 +242,9 @@ int main(void)
     OFFSET(imgsim_map_options, progress_data, 112);
     OFFSET(imgsim_map_options, exact_neighbours, 120);
     OFFSET(imgsim_map_options, refresh, 124);
-    CHECK_EQUAL(sizeof(imgsim_map_options), 128);
+    OFFSET(imgsim_map_options, place, 128);
+    OFFSET(imgsim_map_options, reserved, 132);
+    CHECK_EQUAL(sizeof(imgsim_map_options), 136);
 
     OFFSET(imgsim_page_options, struct_size, 0);
     OFFSET(imgsim_page_options, title, 8);

@@ -479,6 +479,86 @@ static void clusters_colour_a_map(struct public_bed *bed, imgsim_map_options opt
     imgsim_map_free(map);
 }
 
+/* Place of an id on a map; the count if it is not there. */
+static size_t place_of(const imgsim_map *map, int64_t id)
+{
+    size_t i = 0;
+
+    while (i < imgsim_map_get_count(map) && imgsim_map_get_ids(map)[i] != id)
+        i++;
+    return i;
+}
+
+/* Images that come later are placed among the others, which stay; what no longer fits is removed by a refresh. */
+static void new_images_are_placed(struct public_bed *bed, imgsim_map_options options)
+{
+    imgsim_map *map = NULL, *grown = NULL, *anew = NULL;
+    char path[900], graph[900];
+    size_t changes = 0, same = 0, stayed = 0;
+    int64_t gone = bed_find(bed, bed->catalog, "family2/02.png");
+
+    options.layout = IMGSIM_LAYOUT_UMAP;
+    options.neighbours = 4;
+    snprintf(path, sizeof(path), "%s/maps/embedding.umap-2.ims", bed->catalog_path);
+    snprintf(graph, sizeof(graph), "%s/maps/embedding.cosine.graph.ims", bed->catalog_path);
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &map));
+    CHECK_OK(imgsim_derive_refresh(bed->catalog, &changes));
+    CHECK_EQUAL(changes, 0);
+
+    for (unsigned family = 0; family < BED_FAMILIES; family++)
+        bed_write_picture(bed, family, 6);
+    CHECK(remove(bed_path(bed, "family2/02.png")) == 0);
+    CHECK_EQUAL(bed_scan(bed).added, BED_FAMILIES);
+    CHECK_OK(imgsim_derive_refresh(bed->catalog, &changes));
+    CHECK_EQUAL(changes, 1);
+    CHECK_EQUAL(file_size(graph), 0);
+    CHECK(file_size(path) > 0);
+
+    options.place = 1;
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &grown));
+    CHECK_EQUAL(imgsim_map_get_count(grown), imgsim_map_get_count(map) + BED_FAMILIES - 1);
+    CHECK_EQUAL(place_of(grown, gone), imgsim_map_get_count(grown));
+    for (size_t i = 0; i < imgsim_map_get_count(grown); i++) {
+        const size_t before = place_of(map, imgsim_map_get_ids(grown)[i]);
+        const float *now = imgsim_map_get_positions(grown) + 2 * i;
+
+        CHECK(isfinite(now[0]) && isfinite(now[1]));
+        if (before == imgsim_map_get_count(map))
+            continue;
+        stayed++;
+        same += memcmp(now, imgsim_map_get_positions(map) + 2 * before, 2 * sizeof(float)) == 0;
+    }
+    CHECK_EQUAL(stayed, imgsim_map_get_count(map) - 1);
+    CHECK_EQUAL(same, stayed);
+    CHECK_EQUAL(imgsim_map_get_neighbour_count(grown), 3);
+
+    /* Kept: asked for again it is the same, asked for without `place` another. */
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &anew));
+    CHECK(
+        memcmp(
+            imgsim_map_get_positions(grown), imgsim_map_get_positions(anew),
+            imgsim_map_get_count(grown) * 2 * sizeof(float)) == 0);
+    imgsim_map_free(anew);
+    options.place = 0;
+    CHECK_OK(imgsim_map_new_catalog(bed->catalog, NULL, &options, &anew));
+    CHECK(
+        memcmp(
+            imgsim_map_get_positions(grown), imgsim_map_get_positions(anew),
+            imgsim_map_get_count(grown) * 2 * sizeof(float)) != 0);
+    imgsim_map_free(anew);
+    imgsim_map_free(grown);
+    imgsim_map_free(map);
+    options.reserved = 1;
+    CHECK_FAILS(
+        imgsim_map_new_catalog(bed->catalog, NULL, &options, &map), IMGSIM_ERROR_UNSUPPORTED,
+        "reserved");
+
+    CHECK_OK(imgsim_catalog_remove_features(bed->catalog, "embedding"));
+    CHECK_OK(imgsim_derive_refresh(bed->catalog, &changes));
+    CHECK(changes >= 2);
+    CHECK_EQUAL(file_size(graph) + file_size(path), 0);
+}
+
 static void a_catalog_is_laid_out(void)
 {
     imgsim_map_options options = settings(IMGSIM_LAYOUT_PCA, 2);
@@ -499,6 +579,7 @@ static void a_catalog_is_laid_out(void)
     CHECK(map == NULL);
     a_map_is_kept(&bed, options);
     clusters_colour_a_map(&bed, options);
+    new_images_are_placed(&bed, options);
     bed_close(&bed);
 }
 

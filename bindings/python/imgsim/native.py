@@ -209,7 +209,8 @@ class MapOptions(Structure):
         ("spread", c_double), ("negatives", c_uint32), ("start", c_int32), ("perplexity", c_double),
         ("early_exaggeration", c_double), ("late_exaggeration", c_double), ("learning_rate", c_double),
         ("start_positions", POINTER(c_float)), ("progress", ProgressCallback), ("progress_data", c_void_p),
-        ("exact_neighbours", c_int32), ("refresh", c_int32),
+        ("exact_neighbours", c_int32), ("refresh", c_int32), ("place", c_int32),
+        ("reserved", c_uint32),
     ]
 
 
