@@ -63,6 +63,20 @@ imgsim_status ims_catalog_writer_put_row(
     uint32_t number,
     int64_t id,
     const void *row);
+/* The same for a UINT32 row whose bins that are not 0 are known, rising. */
+imgsim_status ims_catalog_writer_put_sparse_row(
+    struct ims_catalog_writer *writer,
+    uint32_t number,
+    int64_t id,
+    uint32_t length,
+    const uint16_t *bins,
+    const uint32_t *counts);
+/* Entries of a dense row: fills bins and counts (room for `dimension`), returns how many. */
+uint32_t ims_sparse_encode(
+    const uint32_t *row,
+    uint32_t dimension,
+    uint16_t *out_bins,
+    uint32_t *out_counts);
 /*
  * The id has the row of feature `number` that was put: for rows that come without a file's record,
  * as those of projections.
@@ -74,6 +88,10 @@ ims_catalog_writer_mark_row(struct ims_catalog_writer *writer, uint32_t number, 
  * a new one; features are added to those the id has. An id that the path had before is dead then.
  */
 imgsim_status ims_catalog_writer_put_file(
+    struct ims_catalog_writer *writer,
+    const struct ims_file_record *record);
+/* The same for a path that is known to have no record yet; fails if it has one. */
+imgsim_status ims_catalog_writer_add_file(
     struct ims_catalog_writer *writer,
     const struct ims_file_record *record);
 /*

@@ -310,12 +310,6 @@ void ims_mapping_clear(struct ims_mapping *mapping);
 
 /* ---- sparse rows (sparse.c) ---- */
 
-/* Entries of a dense row: fills bins and counts (room for `dimension`), returns how many. */
-uint32_t ims_sparse_encode(
-    const uint32_t *row,
-    uint32_t dimension,
-    uint16_t *out_bins,
-    uint32_t *out_counts);
 /*
  * Copy offsets and lengths of a sparse set or one of bytes; rows without the feature get length 0;
  * CORRUPT if a row lies outside the entries.
@@ -476,6 +470,13 @@ imgsim_status ims_store_put_row(
     struct ims_store *store,
     int64_t id,
     const void *row);
+imgsim_status ims_store_put_sparse_row(
+    struct ims_catalog_writer *writer,
+    struct ims_store *store,
+    int64_t id,
+    uint32_t length,
+    const uint16_t *bins,
+    const uint32_t *counts);
 /* Before the commit: cover all ids, sync. */
 imgsim_status ims_store_sync(struct ims_catalog_writer *writer, struct ims_store *store);
 /* Close the files; remove them if they were made and not committed. */

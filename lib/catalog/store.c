@@ -135,20 +135,24 @@ imgsim_status ims_store_renew(struct ims_catalog_writer *writer, struct ims_stor
 
 /* ---- rows ---- */
 
-static imgsim_status put_sparse_row(
+imgsim_status ims_store_put_sparse_row(
     struct ims_catalog_writer *writer,
     struct ims_store *store,
     int64_t id,
-    const uint32_t *row)
+    uint32_t length,
+    const uint16_t *bins,
+    const uint32_t *counts)
 {
-    uint32_t length = ims_sparse_encode(row, store->set.dimension, writer->bins, writer->counts);
-    uint64_t offset = store->entries;
+    uint64_t offset;
     imgsim_status status;
 
-    if ((status = ims_matrix_write(&store->files[IMS_SPARSE_BINS], offset, length, writer->bins)) !=
+    if ((status = ims_store_open(writer, store)) != IMGSIM_OK)
+        return status;
+    offset = store->entries;
+    if ((status = ims_matrix_write(&store->files[IMS_SPARSE_BINS], offset, length, bins)) !=
             IMGSIM_OK ||
-        (status = ims_matrix_write(
-             &store->files[IMS_SPARSE_COUNTS], offset, length, writer->counts)) != IMGSIM_OK ||
+        (status = ims_matrix_write(&store->files[IMS_SPARSE_COUNTS], offset, length, counts)) !=
+            IMGSIM_OK ||
         (status = ims_matrix_write(&store->files[IMS_SPARSE_OFFSETS], (uint64_t)id, 1, &offset)) !=
             IMGSIM_OK ||
         (status = ims_matrix_write(&store->files[IMS_SPARSE_LENGTHS], (uint64_t)id, 1, &length)) !=
@@ -156,8 +160,7 @@ static imgsim_status put_sparse_row(
         return status;
     store->entries += length;
     store->dirty = true;
-    return ims_checksums_put(
-        writer, store, id, ims_checksum_sparse(writer->bins, writer->counts, length));
+    return ims_checksums_put(writer, store, id, ims_checksum_sparse(bins, counts, length));
 }
 
 /* A row of bytes comes as its length, in 32 bits, and the bytes. */
@@ -198,8 +201,12 @@ imgsim_status ims_store_put_row(
 
     if ((status = ims_store_open(writer, store)) != IMGSIM_OK)
         return status;
-    if (store->set.row_type == IMGSIM_ROW_UINT32)
-        return put_sparse_row(writer, store, id, row);
+    if (store->set.row_type == IMGSIM_ROW_UINT32) {
+        uint32_t length =
+            ims_sparse_encode(row, store->set.dimension, writer->bins, writer->counts);
+
+        return ims_store_put_sparse_row(writer, store, id, length, writer->bins, writer->counts);
+    }
     if (store->set.row_type == IMGSIM_ROW_BYTES)
         return put_bytes_row(writer, store, id, row);
     if ((status = ims_matrix_write(&store->files[0], (uint64_t)id, 1, row)) != IMGSIM_OK)

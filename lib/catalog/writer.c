@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "core/memory.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -371,19 +372,20 @@ imgsim_status ims_catalog_writer_new_id(struct ims_catalog_writer *writer, int64
     return IMGSIM_OK;
 }
 
-imgsim_status ims_catalog_writer_put_row(
+/* The store of feature `number`, when a row of this id may be put there. */
+static imgsim_status find_place_for_row(
     struct ims_catalog_writer *writer,
     uint32_t number,
     int64_t id,
-    const void *row)
+    struct ims_store **out_store)
 {
     struct ims_store *store;
-    imgsim_status status;
 
+    *out_store = NULL;
     if (writer->failed.status != IMGSIM_OK)
         return ims_error_raise(&writer->failed);
     if (number >= IMS_SETS_MAX || !writer->used[number] || id < 0 ||
-        (uint64_t)id >= writer->next_id || row == NULL)
+        (uint64_t)id >= writer->next_id)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "row of id %lld for feature %u: no such id or feature",
             (long long)id, number);
@@ -392,10 +394,44 @@ imgsim_status ims_catalog_writer_put_row(
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "id %lld has its row of feature \"%s\" already",
             (long long)id, store->set.name);
+    *out_store = store;
+    return IMGSIM_OK;
+}
+
+imgsim_status ims_catalog_writer_put_row(
+    struct ims_catalog_writer *writer,
+    uint32_t number,
+    int64_t id,
+    const void *row)
+{
+    struct ims_store *store = NULL;
+    imgsim_status status;
+
+    if (row == NULL)
+        return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "row of id %lld is NULL", (long long)id);
+    if ((status = find_place_for_row(writer, number, id, &store)) != IMGSIM_OK)
+        return status;
     if (store->set.row_type == IMGSIM_ROW_FLOAT32 &&
         (status = ims_row_check_finite(row, store->set.dimension, id)) != IMGSIM_OK)
         return status;
     return ims_store_put_row(writer, store, id, row);
+}
+
+imgsim_status ims_catalog_writer_put_sparse_row(
+    struct ims_catalog_writer *writer,
+    uint32_t number,
+    int64_t id,
+    uint32_t length,
+    const uint16_t *bins,
+    const uint32_t *counts)
+{
+    struct ims_store *store = NULL;
+    imgsim_status status = find_place_for_row(writer, number, id, &store);
+
+    if (status != IMGSIM_OK)
+        return status;
+    assert(store->set.row_type == IMGSIM_ROW_UINT32 && length <= store->set.dimension);
+    return ims_store_put_sparse_row(writer, store, id, length, bins, counts);
 }
 
 imgsim_status

@@ -180,6 +180,19 @@ ims_catalog_writer_put_file(struct ims_catalog_writer *writer, const struct ims_
     return ims_writer_poison(writer, status);
 }
 
+imgsim_status
+ims_catalog_writer_add_file(struct ims_catalog_writer *writer, const struct ims_file_record *record)
+{
+    const struct place nowhere = {.id = -1};
+    imgsim_status status;
+
+    if (writer->failed.status != IMGSIM_OK)
+        return ims_error_raise(&writer->failed);
+    if ((status = check_record(writer, record)) != IMGSIM_OK)
+        return status;
+    return ims_writer_poison(writer, put_in_place(writer, record, &nowhere));
+}
+
 /* Take what stands at a path away, if anything does. */
 static imgsim_status remove_place(struct ims_catalog_writer *writer, const struct place *place)
 {

@@ -126,21 +126,29 @@ void ims_hex(const uint8_t *bytes, size_t size, char *out)
     *out = '\0';
 }
 
-imgsim_status ims_uuid_new(uint8_t out[16])
+imgsim_status ims_uuids_new(uint8_t (*out)[16], size_t count)
 {
+    uint8_t *bytes = (uint8_t *)out;
     size_t have = 0;
 
-    while (have < 16) {
-        ssize_t got = getrandom(out + have, 16 - have, 0);
+    while (have < 16 * count) {
+        ssize_t got = getrandom(bytes + have, 16 * count - have, 0);
 
         if (got < 0 && errno != EINTR)
             return ims_fail_errno(errno, "the system gives no random numbers");
         if (got > 0)
             have += (size_t)got;
     }
-    out[6] = (uint8_t)((out[6] & 0x0f) | 0x40); /* version 4 */
-    out[8] = (uint8_t)((out[8] & 0x3f) | 0x80); /* variant of RFC 9562 */
+    for (size_t i = 0; i < count; i++) {
+        out[i][6] = (uint8_t)((out[i][6] & 0x0f) | 0x40); /* version 4 */
+        out[i][8] = (uint8_t)((out[i][8] & 0x3f) | 0x80); /* variant of RFC 9562 */
+    }
     return IMGSIM_OK;
+}
+
+imgsim_status ims_uuid_new(uint8_t out[16])
+{
+    return ims_uuids_new((uint8_t(*)[16])out, 1);
 }
 
 /* Bytes of a UUID before which its text has a hyphen. */

@@ -32,6 +32,8 @@ void ims_hex(const uint8_t *bytes, size_t size, char *out);
 
 /* A random UUID, version 4 (RFC 9562), and its 36-character text. */
 imgsim_status ims_uuid_new(uint8_t out[16]);
+/* As many at once. */
+imgsim_status ims_uuids_new(uint8_t (*out)[16], size_t count);
 void ims_uuid_text(const uint8_t uuid[16], char out[37]);
 /* 0 if `text` is not a UUID. */
 int ims_uuid_parse(const char *text, uint8_t out[16]);

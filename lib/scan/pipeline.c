@@ -8,7 +8,7 @@
  * networks the same batches as one that was not. Memory is bounded by the window, two groups, and budgets for file
  * contents and for pixels, whatever the number of threads.
  */
-#include "scan/scan.h"
+#include "scan/parcel.h"
 
 #include "core/memory.h"
 #include "extract/extractor.h"
@@ -41,20 +41,14 @@ struct budget {
     uint64_t limit;
 };
 
-/* A result on its way to the store. */
-struct parcel {
-    size_t item;
-    struct ims_prepared_file prepared;
-};
-
 struct slot {
-    struct parcel *parcel;
+    struct ims_parcel *parcel;
     bool ready;
 };
 
 /* Consecutive parcels; `images` of them need networks. */
 struct group {
-    struct parcel **parcels;
+    struct ims_parcel **parcels;
     struct ims_prepared_file **prepared;
     size_t count;
     size_t images;
@@ -79,7 +73,9 @@ struct pipeline {
     size_t taken;               /* first item whose result the calling thread has not taken */
     struct slot *slots;
     size_t window;
-    size_t ready; /* results that were not taken yet */
+    size_t ready;              /* results that were not taken yet */
+    struct ims_parcel *spares; /* at most `window` of them */
+    size_t spare_count;
     struct budget content;
     struct budget pixels;
     enum network_state network;
@@ -92,6 +88,7 @@ struct pipeline {
     struct group running;
     size_t group_images;
     struct ims_decoder *decoder; /* NULL until it is needed */
+    struct ims_parcel *stored;   /* to become spare with the next step */
 
     pthread_t *threads;
     uint32_t thread_count;
@@ -118,6 +115,35 @@ static void budget_leave(struct pipeline *pipeline, struct budget *budget, uint6
     budget->used -= bytes;
     pthread_cond_broadcast(&pipeline->budget_room);
     pthread_mutex_unlock(&pipeline->mutex);
+}
+
+/* ---- parcels ---- */
+
+/* A parcel as new; NULL if there is none to spare. With the mutex held. */
+static struct ims_parcel *take_spare(struct pipeline *pipeline)
+{
+    struct ims_parcel *parcel = pipeline->spares;
+
+    if (parcel != NULL) {
+        pipeline->spares = parcel->next;
+        pipeline->spare_count--;
+        parcel->next = NULL;
+    }
+    return parcel;
+}
+
+/* The calling thread's stored parcels become spare; returns those that are too many. With the mutex held. */
+static struct ims_parcel *give_spares(struct pipeline *pipeline)
+{
+    while (pipeline->stored != NULL && pipeline->spare_count < pipeline->window) {
+        struct ims_parcel *parcel = pipeline->stored;
+
+        pipeline->stored = parcel->next;
+        parcel->next = pipeline->spares;
+        pipeline->spares = parcel;
+        pipeline->spare_count++;
+    }
+    return pipeline->stored;
 }
 
 /* ---- decoding threads ---- */
@@ -149,10 +175,12 @@ struct batch {
     size_t first;
     size_t count;
     uint64_t bytes;
-    struct parcel *parcels[BATCH_FILES_MAX];
+    struct ims_parcel *parcels[BATCH_FILES_MAX];
     struct ims_job jobs[BATCH_FILES_MAX];
     size_t job_count;
     uint64_t pixels; /* bytes for decoding the largest */
+    /* The thread's: rows of the jobs before they are packed, made when they are needed. */
+    uint8_t **blocks;
 };
 
 /* Read an item's file and see whether it has to be decoded. */
@@ -187,7 +215,41 @@ static imgsim_status read_item(
     return IMGSIM_OK;
 }
 
-/* Decode what was read within the budget of pixels. */
+/*
+ * Give the jobs blocks of this thread, whose rows are packed before they leave it. Networks take inputs and leave rows in blocks, which
+ * go along with the results then.
+ */
+static imgsim_status lend_blocks(const struct pipeline *pipeline, struct batch *batch)
+{
+    size_t size = pipeline->settings->block_size;
+
+    if (pipeline->settings->network_mask != 0)
+        return IMGSIM_OK;
+    for (size_t i = 0; i < batch->job_count; i++)
+        if (batch->blocks[i] == NULL && (batch->blocks[i] = ims_alloc_aligned(size)) == NULL)
+            return ims_fail_memory(size);
+    for (size_t i = 0; i < batch->job_count; i++)
+        batch->jobs[i].out->block = batch->blocks[i];
+    return IMGSIM_OK;
+}
+
+/* Pack what was decoded, unless it failed, and take the blocks back. */
+static imgsim_status
+pack(const struct pipeline *pipeline, struct batch *batch, imgsim_status status)
+{
+    for (size_t i = 0; pipeline->settings->network_mask == 0 && i < batch->job_count; i++) {
+        struct ims_prepared_file *prepared = batch->jobs[i].out;
+
+        if (status == IMGSIM_OK && prepared->state == IMGSIM_FILE_OK)
+            status = ims_rows_pack(pipeline->settings, prepared);
+        prepared->block = NULL;
+    }
+    batch->job_count = 0;
+    batch->pixels = 0;
+    return status;
+}
+
+/* Decode the files that were read, within the budget of pixels. */
 static imgsim_status
 decode(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *batch)
 {
@@ -196,20 +258,23 @@ decode(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *bat
 
     if (batch->job_count == 0)
         return IMGSIM_OK;
+    if ((status = lend_blocks(pipeline, batch)) != IMGSIM_OK)
+        return status;
     pthread_mutex_lock(&pipeline->mutex);
     admitted = budget_enter(pipeline, &pipeline->pixels, batch->pixels);
     pthread_mutex_unlock(&pipeline->mutex);
-    if (!admitted)
-        return IMGSIM_OK;
-    status = ims_decoder_run(decoder, batch->jobs, batch->job_count);
-    budget_leave(pipeline, &pipeline->pixels, batch->pixels);
-    return status;
+    if (admitted) {
+        status = ims_decoder_run(decoder, batch->jobs, batch->job_count);
+        budget_leave(pipeline, &pipeline->pixels, batch->pixels);
+    }
+    return pack(pipeline, batch, status);
 }
 
 /* Everything that is done to files off the calling thread. */
 static imgsim_status
 work_on(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *batch)
 {
+    const size_t together = ims_decoder_batch_size(decoder);
     imgsim_status status = IMGSIM_OK;
     bool admitted;
 
@@ -218,10 +283,13 @@ work_on(struct pipeline *pipeline, struct ims_decoder *decoder, struct batch *ba
     pthread_mutex_unlock(&pipeline->mutex);
     if (!admitted)
         return IMGSIM_OK;
-    for (size_t i = 0; i < batch->count && status == IMGSIM_OK; i++)
+    for (size_t i = 0; i < batch->count && status == IMGSIM_OK; i++) {
         status = read_item(
             pipeline, decoder, &pipeline->plan->items[batch->first + i],
             &batch->parcels[i]->prepared, batch);
+        if (status == IMGSIM_OK && batch->job_count == together)
+            status = decode(pipeline, decoder, batch);
+    }
     if (status == IMGSIM_OK)
         status = decode(pipeline, decoder, batch);
     budget_leave(pipeline, &pipeline->content, batch->bytes);
@@ -237,13 +305,11 @@ static uint64_t item_bytes(const struct pipeline *pipeline, size_t item)
 }
 
 /* How many items a thread may take together without leaving others idle. With the mutex held. */
-static size_t batch_limit(const struct pipeline *pipeline, size_t decoder_limit)
+static size_t batch_limit(const struct pipeline *pipeline)
 {
-    size_t threads = pipeline->options->threads, limit = decoder_limit;
+    size_t threads = pipeline->options->threads, limit = BATCH_FILES_MAX;
     size_t left = pipeline->plan->item_count - pipeline->next;
 
-    if (limit > BATCH_FILES_MAX)
-        limit = BATCH_FILES_MAX;
     if (limit > pipeline->window / (2 * threads))
         limit = pipeline->window / (2 * threads);
     if (limit > left / (2 * threads))
@@ -252,11 +318,11 @@ static size_t batch_limit(const struct pipeline *pipeline, size_t decoder_limit)
 }
 
 /* Take the next items once they are within the window; false when there are none. */
-static bool take_items(struct pipeline *pipeline, size_t decoder_limit, struct batch *batch)
+static bool take_items(struct pipeline *pipeline, struct batch *batch)
 {
     size_t end = pipeline->plan->item_count, limit;
 
-    *batch = (struct batch){0};
+    *batch = (struct batch){.blocks = batch->blocks};
     pthread_mutex_lock(&pipeline->mutex);
     while (!pipeline->stop && pipeline->next < end &&
            pipeline->next >= pipeline->taken + pipeline->window)
@@ -265,7 +331,7 @@ static bool take_items(struct pipeline *pipeline, size_t decoder_limit, struct b
         end = 0;
     if (end > pipeline->taken + pipeline->window)
         end = pipeline->taken + pipeline->window;
-    limit = batch_limit(pipeline, decoder_limit);
+    limit = batch_limit(pipeline);
     batch->first = pipeline->next;
     while (pipeline->next < end && batch->count < limit) {
         uint64_t bytes = item_bytes(pipeline, pipeline->next);
@@ -273,7 +339,7 @@ static bool take_items(struct pipeline *pipeline, size_t decoder_limit, struct b
         if (batch->count > 0 && batch->bytes + bytes > BATCH_BYTES)
             break;
         batch->bytes += bytes;
-        batch->count++;
+        batch->parcels[batch->count++] = take_spare(pipeline);
         pipeline->next++;
     }
     pthread_mutex_unlock(&pipeline->mutex);
@@ -304,18 +370,12 @@ static void deliver(struct pipeline *pipeline, const struct batch *batch)
     pthread_mutex_unlock(&pipeline->mutex);
 }
 
-static void free_parcel(struct parcel *parcel)
-{
-    if (parcel != NULL)
-        ims_prepared_file_clear(&parcel->prepared);
-    ims_free(parcel);
-}
-
 static imgsim_status make_parcels(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        if ((batch->parcels[i] = ims_calloc(1, sizeof(struct parcel))) == NULL)
-            return ims_fail_memory(sizeof(struct parcel));
+        if (batch->parcels[i] == NULL &&
+            (batch->parcels[i] = ims_calloc(1, sizeof(struct ims_parcel))) == NULL)
+            return ims_fail_memory(sizeof(struct ims_parcel));
         batch->parcels[i]->item = batch->first + i;
     }
     return IMGSIM_OK;
@@ -325,21 +385,24 @@ static void *decoding_thread(void *context)
 {
     struct pipeline *pipeline = context;
     struct ims_decoder *decoder = NULL;
-    struct batch batch;
+    uint8_t *blocks[BATCH_FILES_MAX] = {0};
+    struct batch batch = {.blocks = blocks};
     imgsim_status status = ims_decoder_new(
         pipeline->settings, pipeline->options->isolation, &pipeline->halt, &decoder);
 
-    while (status == IMGSIM_OK && take_items(pipeline, ims_decoder_batch_size(decoder), &batch)) {
+    while (status == IMGSIM_OK && take_items(pipeline, &batch)) {
         if ((status = make_parcels(&batch)) == IMGSIM_OK &&
             (status = work_on(pipeline, decoder, &batch)) == IMGSIM_OK) {
             deliver(pipeline, &batch);
             continue;
         }
         for (size_t i = 0; i < batch.count; i++)
-            free_parcel(batch.parcels[i]);
+            ims_parcel_free(batch.parcels[i]);
     }
     if (status != IMGSIM_OK)
         fail(pipeline, status);
+    for (size_t i = 0; i < BATCH_FILES_MAX; i++)
+        ims_free_aligned(blocks[i]);
     ims_decoder_free(decoder);
     return NULL;
 }
@@ -405,7 +468,7 @@ static imgsim_status prepare_again(
 }
 
 /* Store a parcel, which is used up. */
-static imgsim_status store_parcel(struct pipeline *pipeline, struct parcel *parcel)
+static imgsim_status store_parcel(struct pipeline *pipeline, struct ims_parcel *parcel)
 {
     const struct ims_item *item = &pipeline->plan->items[parcel->item];
     struct ims_store *store = pipeline->options->store;
@@ -418,11 +481,13 @@ static imgsim_status store_parcel(struct pipeline *pipeline, struct parcel *parc
         if (status == IMGSIM_OK)
             status = ims_store_put(store, item, &parcel->prepared, true, &again);
     }
-    free_parcel(parcel);
+    ims_parcel_reset(parcel);
+    parcel->next = pipeline->stored;
+    pipeline->stored = parcel;
     return status;
 }
 
-static imgsim_status add_to_group(struct group *group, struct parcel *parcel)
+static imgsim_status add_to_group(struct group *group, struct ims_parcel *parcel)
 {
     if (!ims_grow(
             (void **)&group->parcels, &group->capacity, group->count + 1,
@@ -430,7 +495,7 @@ static imgsim_status add_to_group(struct group *group, struct parcel *parcel)
         !ims_grow(
             (void **)&group->prepared, &group->prepared_capacity, group->count + 1,
             sizeof(*group->prepared))) {
-        free_parcel(parcel);
+        ims_parcel_free(parcel);
         return ims_fail_memory((group->count + 1) * sizeof(*group->parcels));
     }
     group->parcels[group->count] = parcel;
@@ -448,7 +513,7 @@ static imgsim_status store_group(struct pipeline *pipeline, struct group *group)
         if (status == IMGSIM_OK)
             status = store_parcel(pipeline, group->parcels[i]);
         else
-            free_parcel(group->parcels[i]);
+            ims_parcel_free(group->parcels[i]);
     }
     group->count = 0;
     group->images = 0;
@@ -462,10 +527,10 @@ static bool group_is_full(const struct pipeline *pipeline)
 }
 
 /* Take the next result if it is there and there is room for it; NULL otherwise. With the mutex held. */
-static struct parcel *take_result(struct pipeline *pipeline)
+static struct ims_parcel *take_result(struct pipeline *pipeline)
 {
     struct slot *slot = &pipeline->slots[pipeline->taken % pipeline->window];
-    struct parcel *parcel = slot->parcel;
+    struct ims_parcel *parcel = slot->parcel;
 
     if (!slot->ready || group_is_full(pipeline))
         return NULL;
@@ -476,7 +541,7 @@ static struct parcel *take_result(struct pipeline *pipeline)
     return parcel;
 }
 
-static imgsim_status handle_result(struct pipeline *pipeline, struct parcel *parcel)
+static imgsim_status handle_result(struct pipeline *pipeline, struct ims_parcel *parcel)
 {
     bool waits = pipeline->filling.count > 0 || pipeline->running.count > 0;
 
@@ -518,7 +583,7 @@ static void wait_for_results(struct pipeline *pipeline)
 static imgsim_status step(struct pipeline *pipeline, bool *out_done)
 {
     imgsim_status status = IMGSIM_OK;
-    struct parcel *parcel = NULL;
+    struct ims_parcel *parcel = NULL, *surplus;
     bool group_done;
 
     pthread_mutex_lock(&pipeline->mutex);
@@ -526,6 +591,8 @@ static imgsim_status step(struct pipeline *pipeline, bool *out_done)
         pthread_mutex_unlock(&pipeline->mutex);
         return ims_error_raise(&pipeline->error);
     }
+    surplus = give_spares(pipeline);
+    pipeline->stored = NULL;
     group_done = pipeline->network == NETWORK_DONE;
     if (!group_done) {
         (void)submit_group(pipeline);
@@ -537,6 +604,7 @@ static imgsim_status step(struct pipeline *pipeline, bool *out_done)
     }
     pthread_mutex_unlock(&pipeline->mutex);
 
+    ims_parcels_free(surplus);
     if (parcel != NULL)
         status = handle_result(pipeline, parcel);
     if (group_done) {
@@ -642,7 +710,7 @@ static void init_locks(struct pipeline *pipeline)
 static void free_group(struct group *group)
 {
     for (size_t i = 0; i < group->count; i++)
-        free_parcel(group->parcels[i]);
+        ims_parcel_free(group->parcels[i]);
     ims_free(group->parcels);
     ims_free(group->prepared);
 }
@@ -650,9 +718,11 @@ static void free_group(struct group *group)
 static void free_pipeline(struct pipeline *pipeline)
 {
     for (size_t i = 0; pipeline->slots != NULL && i < pipeline->window; i++)
-        free_parcel(pipeline->slots[i].parcel);
+        ims_parcel_free(pipeline->slots[i].parcel);
     ims_free(pipeline->slots);
     ims_free(pipeline->threads);
+    ims_parcels_free(pipeline->spares);
+    ims_parcels_free(pipeline->stored);
     free_group(&pipeline->filling);
     free_group(&pipeline->running);
     ims_decoder_free(pipeline->decoder);

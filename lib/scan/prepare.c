@@ -40,6 +40,7 @@ void ims_prepared_set(struct ims_prepared_file *prepared, int32_t state, const c
 void ims_prepared_file_clear(struct ims_prepared_file *prepared)
 {
     ims_free_aligned(prepared->block);
+    ims_free_aligned(prepared->packed);
     *prepared = (struct ims_prepared_file){0};
 }
 

@@ -218,6 +218,8 @@ struct ims_prepared_file {
     uint64_t rows;   /* extractors whose row is in the block */
     uint64_t inputs; /* extractors whose network input is in the block */
     uint8_t *block;  /* allocated when the image is there, unless it is there before */
+    uint8_t *packed; /* the rows once they are packed (parcel.h), and not in the block any more */
+    bool is_packed;
 };
 
 /* A buffer that is used for one file after another. Zero it before use, release with ims_free(data). */
@@ -315,7 +317,7 @@ imgsim_status ims_decoder_new(
     const atomic_bool *halt,
     struct ims_decoder **out_decoder);
 void ims_decoder_free(struct ims_decoder *decoder);
-/* Files that may be read before they are decoded together; 1 or more. */
+/* Files that are read before they are decoded together, at most; 1 or more. */
 size_t ims_decoder_batch_size(const struct ims_decoder *decoder);
 /* Where to read file i of the next batch; after file i - 1 was read. */
 struct ims_file_buffer *ims_decoder_buffer(struct ims_decoder *decoder, size_t i);
@@ -335,17 +337,23 @@ uint64_t ims_sniff_memory(const uint8_t *data, size_t size, uint32_t min_side);
 
 /* ---- store.c: results -> catalog ---- */
 
+/* Images of one transaction. */
+#define IMS_TRANSACTION_MAX 10000
+
 struct ims_store {
     struct ims_catalog_writer *writer;
     struct ims_plan *plan;
     const struct ims_prepare_settings *settings;
     /* Feature number of each extractor. */
     uint32_t numbers[IMS_SCAN_EXTRACTORS_MAX];
+    /* Random UUIDs for the next images; those at random_left and above were given. */
+    uint8_t random[64][16];
+    uint32_t random_left;
     imgsim_scan_report *report;
     /* The report as of the last commit. */
     imgsim_scan_report committed;
     struct ims_meter *meter;
-    uint32_t transaction_size;
+    uint32_t transaction_size; /* 0: by number and time */
     uint32_t uncommitted;
     double last_commit;
 };

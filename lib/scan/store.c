@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Results become records and rows of the catalog, in the order of the paths, so that ids do not depend on threads. */
-#include "scan/scan.h"
+#include "scan/parcel.h"
 
 #include "core/hash.h"
+#include "extract/extractor.h"
 
 #include <string.h>
 
 /* Rows of slow networks are not at risk for longer than this. */
 #define SECONDS_PER_TRANSACTION 10.0
+/*
+ * What a transaction has at least, in images and in seconds, unless the host says how many. Each writes all pages of the indexes of
+ * UUIDs and contents that it touches, nearly one per image, so that of files that take microseconds it had better have many.
+ */
+#define IMAGES_AT_LEAST 500
+#define SECONDS_AT_LEAST 0.1
 
 /* What one result comes to. */
 struct outcome {
@@ -144,6 +151,20 @@ static void judge_failure(
     }
 }
 
+static imgsim_status take_uuid(struct ims_store *store, uint8_t out[16])
+{
+    const uint32_t count = sizeof(store->random) / sizeof(store->random[0]);
+    imgsim_status status;
+
+    if (store->random_left == 0) {
+        if ((status = ims_uuids_new(store->random, count)) != IMGSIM_OK)
+            return status;
+        store->random_left = count;
+    }
+    memcpy(out, store->random[--store->random_left], 16);
+    return IMGSIM_OK;
+}
+
 static bool has_uuid(const uint8_t uuid[16])
 {
     for (int i = 0; i < 16; i++)
@@ -154,7 +175,7 @@ static bool has_uuid(const uint8_t uuid[16])
 
 /* A file that is OK: which image it is. */
 static imgsim_status
-judge_image(const struct ims_store *store, const struct ims_item *item, struct outcome *outcome)
+judge_image(struct ims_store *store, const struct ims_item *item, struct outcome *outcome)
 {
     const struct ims_known *known = known_of(store, item);
     const struct ims_verdict *verdict = &outcome->verdict;
@@ -174,7 +195,7 @@ judge_image(const struct ims_store *store, const struct ims_item *item, struct o
     /* Content that was not there before: a new id; the UUID belongs to the path. */
     if (known != NULL && has_uuid(known->uuid))
         memcpy(outcome->record.uuid, known->uuid, sizeof(known->uuid));
-    else if ((status = ims_uuid_new(outcome->record.uuid)) != IMGSIM_OK)
+    else if ((status = take_uuid(store, outcome->record.uuid)) != IMGSIM_OK)
         return status;
     outcome->count = known != NULL && known->id >= 0 ? &report->refreshed : &report->added;
     return ims_catalog_writer_new_id(store->writer, &outcome->record.id);
@@ -193,27 +214,57 @@ static imgsim_status commit(struct ims_store *store)
     return status;
 }
 
+static bool transaction_is_full(const struct ims_store *store)
+{
+    double seconds = ims_now() - store->last_commit;
+
+    if (seconds >= SECONDS_PER_TRANSACTION)
+        return true;
+    if (store->transaction_size != 0)
+        return store->uncommitted >= store->transaction_size;
+    return store->uncommitted >= IMS_TRANSACTION_MAX ||
+           (store->uncommitted >= IMAGES_AT_LEAST && seconds >= SECONDS_AT_LEAST);
+}
+
 static imgsim_status count_write(struct ims_store *store)
 {
     store->uncommitted++;
-    if (store->uncommitted >= store->transaction_size ||
-        ims_now() - store->last_commit >= SECONDS_PER_TRANSACTION)
-        return commit(store);
-    return IMGSIM_OK;
+    return transaction_is_full(store) ? commit(store) : IMGSIM_OK;
+}
+
+static imgsim_status put_packed_row(
+    struct ims_store *store,
+    size_t position,
+    int64_t id,
+    const struct ims_packed_row *row)
+{
+    const uint32_t number = store->numbers[position];
+
+    if (store->settings->extractors[position]->row_type == IMGSIM_ROW_UINT32)
+        return ims_catalog_writer_put_sparse_row(
+            store->writer, number, id, row->length, row->bins, row->counts);
+    return ims_catalog_writer_put_row(store->writer, number, id, row->row);
 }
 
 static imgsim_status
 put_rows(struct ims_store *store, const struct ims_prepared_file *prepared, struct outcome *outcome)
 {
     const struct ims_prepare_settings *settings = store->settings;
+    struct ims_packed_row row;
     imgsim_status status;
+    size_t cursor = 0;
 
     for (size_t i = 0; i < settings->extractor_count; i++) {
+        if (prepared->is_packed && (prepared->rows >> i & 1) != 0)
+            ims_rows_next(settings, prepared, i, &cursor, &row);
         if ((outcome->verdict.needed >> i & 1) == 0)
             continue;
-        status = ims_catalog_writer_put_row(
-            store->writer, store->numbers[i], outcome->record.id,
-            prepared->block + settings->row_at[i]);
+        if (prepared->is_packed)
+            status = put_packed_row(store, i, outcome->record.id, &row);
+        else
+            status = ims_catalog_writer_put_row(
+                store->writer, store->numbers[i], outcome->record.id,
+                prepared->block + settings->row_at[i]);
         if (status != IMGSIM_OK)
             return status;
         outcome->record.features |= UINT64_C(1) << store->numbers[i];
@@ -223,6 +274,7 @@ put_rows(struct ims_store *store, const struct ims_prepared_file *prepared, stru
 
 static imgsim_status write_outcome(
     struct ims_store *store,
+    const struct ims_item *item,
     const struct ims_prepared_file *prepared,
     struct outcome *outcome)
 {
@@ -240,6 +292,8 @@ static imgsim_status write_outcome(
             store->writer, plan->text + vanished->path, &outcome->record);
         if (status != IMGSIM_OK)
             return status;
+    } else if (known_of(store, item) == NULL) {
+        return ims_catalog_writer_add_file(store->writer, &outcome->record);
     }
     return ims_catalog_writer_put_file(store->writer, &outcome->record);
 }
@@ -285,7 +339,7 @@ imgsim_status ims_store_put(
             return status;
     }
     written = !nothing_new(store, item, &outcome);
-    if (written && (status = write_outcome(store, prepared, &outcome)) != IMGSIM_OK)
+    if (written && (status = write_outcome(store, item, prepared, &outcome)) != IMGSIM_OK)
         return status;
 
     ++*outcome.count;

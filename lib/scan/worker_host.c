@@ -406,15 +406,21 @@ static bool is_plausible(const struct ims_worker *worker, const struct ims_worke
            (answer->rows & worker->settings->prepare->network_mask) == 0;
 }
 
-/* Whether a row of bytes says a length that it can have. */
-static bool is_row(const imgsim_extractor *extractor, const uint8_t *row)
+/* Copy a row, of bytes only as many as there are; false if it says a length that it cannot have. */
+static bool take_row(const imgsim_extractor *extractor, const uint8_t *from, uint8_t *out)
 {
     uint32_t length;
 
-    if (extractor->row_type != IMGSIM_ROW_BYTES)
+    if (extractor->row_type != IMGSIM_ROW_BYTES) {
+        memcpy(out, from, extractor->row_size);
         return true;
-    memcpy(&length, row, sizeof(length));
-    return length <= extractor->dimension;
+    }
+    memcpy(&length, from, sizeof(length));
+    if (length > extractor->dimension)
+        return false;
+    memcpy(out, &length, sizeof(length));
+    memcpy(out + sizeof(length), from + sizeof(length), length);
+    return true;
 }
 
 static imgsim_status
@@ -425,15 +431,12 @@ take_block(const struct ims_worker *worker, size_t file, struct ims_prepared_fil
     const uint8_t *block = (const uint8_t *)control + worker->control_size -
                            (worker->batch_size - file) * ((prepare->block_size + 63) & ~(size_t)63);
 
-    if ((out->block = ims_alloc_aligned(prepare->block_size)) == NULL)
+    if (out->block == NULL && (out->block = ims_alloc_aligned(prepare->block_size)) == NULL)
         return ims_fail_memory(prepare->block_size);
     for (size_t i = 0; i < prepare->extractor_count; i++) {
-        if ((out->rows >> i & 1) != 0)
-            memcpy(
-                out->block + prepare->row_at[i], block + prepare->row_at[i],
-                prepare->extractors[i]->row_size);
-        if ((out->rows >> i & 1) != 0 &&
-            !is_row(prepare->extractors[i], out->block + prepare->row_at[i]))
+        if ((out->rows >> i & 1) != 0 && !take_row(
+                                             prepare->extractors[i], block + prepare->row_at[i],
+                                             out->block + prepare->row_at[i]))
             ims_prepared_set(out, IMGSIM_FILE_FAILED, DAMAGED_ANSWER);
         if ((out->inputs >> i & 1) != 0)
             memcpy(
