@@ -10,7 +10,8 @@ MobileNetV2, and ResNet-50 with random weights) are measured apart.
 The files are copies of real photos with a comment segment each, so that every file has a content of its own and decodes like
 the photo. The programs take turns, in another order each round; the table has the medians. Ours is timed as a whole
 process, from its start to its end, with all rows on the disk; of the Python programs only the work itself counts, without
-starting and importing, and their rows stay in memory.
+starting and importing, and their rows stay in memory. Peak memory is that of a process and all its children together, taken
+every 10 ms in a run of its own; pages that they share count once.
 """
 
 import argparse
@@ -49,40 +50,68 @@ def make_files(photos, folder, count):
     return size
 
 
-def run(command):
-    """Seconds, peak memory in MB and standard output of a process."""
+def children(pid):
+    """The processes of a tree, its root first."""
+    found = [pid]
+    try:
+        for task in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/children" % (pid, task)) as file:
+                for child in file.read().split():
+                    found += children(int(child))
+    except OSError:
+        pass
+    return found
+
+
+def memory_of(pid):
+    """MB of memory of a process and all below it; what they share counts once."""
+    total = 0
+    for process in children(pid):
+        try:
+            with open("/proc/%d/smaps_rollup" % process) as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        except OSError:
+            pass
+    return total / 1024
+
+
+def run(command, watch):
+    """Seconds and standard output of a process, and when it is watched its peak memory in MB, which costs it time."""
+    memory = 0
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    while watch and process.poll() is None:
+        memory = max(memory, memory_of(process.pid))
+        time.sleep(0.01)
     output = process.stdout.read()
     process.stdout.close()
-    _, status, usage = os.wait4(process.pid, 0)
+    process.wait()
     seconds = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError("%s: exit status %d" % (" ".join(command), process.returncode))
-    return seconds, usage.ru_maxrss / 1024, output
+    return seconds, memory, output
 
 
-def ours(command, folder, work, threads, *options, model=None):
-    """A scan into a new catalog; also checks that every file became an image. Children count: workers are processes."""
+def ours(watch, command, folder, work, threads, *options, model=None):
+    """A scan into a new catalog; also checks that every file became an image."""
     catalog = os.path.join(work, "catalog")
     shutil.rmtree(catalog, ignore_errors=True)
     words = [command, "-q", "-c", catalog, "--threads", str(threads)]
     words += ["--model", model] if model else []
-    seconds, memory, _ = run(words + ["scan", *options, folder])
+    seconds, memory, _ = run(words + ["scan", *options, folder], watch)
     status = json.loads(subprocess.run([command, "-c", catalog, "status", "--json"], check=True,
                                        stdout=subprocess.PIPE).stdout)
     return seconds, memory, status["states"]["ok"]
 
 
-def peer(python, mode, folder, threads, *more):
-    _, _, output = run([python, os.path.join(HERE, "scan_peer.py"), mode, folder, str(threads), *map(str, more)])
+def peer(watch, python, mode, folder, threads, *more):
+    _, memory, output = run([python, os.path.join(HERE, "scan_peer.py"), mode, folder, str(threads), *map(str, more)], watch)
     report = json.loads(output)
-    return report["seconds"], report["memory"], report["images"]
+    return report["seconds"], memory, report["images"]
 
 
-def decode_alone(program, mode, folder, threads, min_side=0):
-    _, memory, output = run([program, mode, folder, str(threads), str(min_side)])
+def decode_alone(watch, program, mode, folder, threads, min_side=0):
+    _, memory, output = run([program, mode, folder, str(threads), str(min_side)], watch)
     seconds, images = output.split()
     return float(seconds), memory, int(images)
 
@@ -134,29 +163,25 @@ def programs(arguments, folder, work):
         "imagededup.methods", "imagededup", "PyWavelets", "tqdm", "matplotlib<3.9", "cycler", "fonttools", "kiwisolver",
         "pyparsing", "python-dateutil", "packaging", "six", "contourpy<1.3")
     rows = {
-        "imgsim, full size, in process": lambda: ours(command, folder, work, threads, "--full", "--isolation", "none"),
-        "imgsim, full size, workers": lambda: ours(command, folder, work, threads, "--full"),
-        "imgsim, full, in process, no thumbs": lambda: ours(command, folder, work, threads, "--full", "--isolation", "none", "--no-thumbs"),
-        "OpenCV, one decode": lambda: peer(sys.executable, "opencv", folder, threads),
+        "imgsim, full size, in process": lambda watch: ours(watch, command, folder, work, threads, "--full", "--isolation", "none"),
+        "imgsim, full size, workers": lambda watch: ours(watch, command, folder, work, threads, "--full"),
+        "imgsim, full, in process, no thumbs": lambda watch: ours(watch, command, folder, work, threads, "--full", "--isolation", "none", "--no-thumbs"),
+        "OpenCV, one decode": lambda watch: peer(watch, sys.executable, "opencv", folder, threads),
     }
     if arguments.part == "photos":
-        rows["imgsim, 256 pixels (default), in process"] = lambda: ours(
-            command, folder, work, threads, "--isolation", "none")
-        rows["imgsim, 128 pixels, in process"] = lambda: ours(
-            command, folder, work, threads, "--isolation", "none", "--min-side", "128")
-        rows["OpenCV, one decode, reduced by 2"] = lambda: peer(sys.executable, "opencv-reduced", folder, threads)
+        rows["imgsim, 256 pixels (default), in process"] = lambda watch: ours(watch, command, folder, work, threads, "--isolation", "none")
+        rows["imgsim, 128 pixels, in process"] = lambda watch: ours(watch, command, folder, work, threads, "--isolation", "none", "--min-side", "128")
+        rows["OpenCV, one decode, reduced by 2"] = lambda watch: peer(watch, sys.executable, "opencv-reduced", folder, threads)
     if imagehash is not None:
-        rows["OpenCV + imagehash, two decodes"] = lambda: peer(imagehash, "imagehash", folder, threads)
+        rows["OpenCV + imagehash, two decodes"] = lambda watch: peer(watch, imagehash, "imagehash", folder, threads)
     if imagededup is not None:
-        rows["imagededup, hash only"] = lambda: peer(imagededup, "imagededup", folder, threads)
+        rows["imagededup, hash only"] = lambda watch: peer(watch, imagededup, "imagededup", folder, threads)
     if decoder is not None:
-        rows["decode alone: libjpeg-turbo"] = lambda: decode_alone(decoder, "turbojpeg", folder, threads)
-        rows["decode alone: libvips"] = lambda: decode_alone(decoder, "vips", folder, threads)
+        rows["decode alone: libjpeg-turbo"] = lambda watch: decode_alone(watch, decoder, "turbojpeg", folder, threads)
+        rows["decode alone: libvips"] = lambda watch: decode_alone(watch, decoder, "vips", folder, threads)
         if arguments.part == "photos":
-            rows["decode alone: libjpeg-turbo, 256 pixels"] = lambda: decode_alone(
-                decoder, "turbojpeg", folder, threads, 256)
-            rows["decode alone: libjpeg-turbo, 128 pixels"] = lambda: decode_alone(
-                decoder, "turbojpeg", folder, threads, 128)
+            rows["decode alone: libjpeg-turbo, 256 pixels"] = lambda watch: decode_alone(watch, decoder, "turbojpeg", folder, threads, 256)
+            rows["decode alone: libjpeg-turbo, 128 pixels"] = lambda watch: decode_alone(watch, decoder, "turbojpeg", folder, threads, 128)
     return rows
 
 
@@ -186,35 +211,34 @@ def network_programs(arguments, command, folder, work):
     resnet = os.path.join(work, "resnet50.safetensors")
     random_resnet50(resnet)
     rows = {
-        "imgsim, MobileNetV2": lambda: ours(command, folder, work, threads, model=mobilenet),
-        "imgsim, MobileNetV2, bf16": lambda: ours(command, folder, work, threads, "--bf16", model=mobilenet),
-        "imgsim, ResNet-50, bf16": lambda: ours(
-            command, folder, work, threads, "--architecture", "resnet50", "--bf16", model=resnet),
-        "imgsim, ResNet-50": lambda: ours(
-            command, folder, work, threads, "--architecture", "resnet50", model=resnet),
+        "imgsim, MobileNetV2": lambda watch: ours(watch, command, folder, work, threads, model=mobilenet),
+        "imgsim, MobileNetV2, bf16": lambda watch: ours(watch, command, folder, work, threads, "--bf16", model=mobilenet),
+        "imgsim, ResNet-50, bf16": lambda watch: ours(watch, command, folder, work, threads, "--architecture", "resnet50", "--bf16", model=resnet),
+        "imgsim, ResNet-50": lambda watch: ours(watch, command, folder, work, threads, "--architecture", "resnet50", model=resnet),
     }
     for batch in (4, 16, 64):
         for inner in (1, threads):
             rows["torchvision, MobileNetV2, batches of %d, %d threads" % (batch, inner)] = (
-                lambda batch=batch, inner=inner: peer(
-                    sys.executable, "torchvision", folder, 2, "mobilenet_v2", batch, inner))
-    rows["torchvision, ResNet-50, batches of 16"] = lambda: peer(
-        sys.executable, "torchvision", folder, 2, "resnet50", 16, threads)
+                lambda watch, batch=batch, inner=inner: peer(
+                    watch, sys.executable, "torchvision", folder, 2, "mobilenet_v2", batch, inner))
+    rows["torchvision, ResNet-50, batches of 16"] = lambda watch: peer(watch, sys.executable, "torchvision", folder, 2, "resnet50", 16, threads)
     return rows
 
 
 def measure(rows, rounds, expected):
+    """Seconds of each round and peak memory of each program; the run that is watched for that also warms up."""
     samples = {name: [] for name in rows}
+    peaks = {name: rows[name](True)[1] for name in rows}
     for turn in range(rounds):
         names = list(rows)
         names = names[turn % len(names):] + names[:turn % len(names)]
         for name in names if turn % 2 == 0 else reversed(names):
-            seconds, memory, images = rows[name]()
+            seconds, _, images = rows[name](False)
             if images != expected:
                 sys.exit("%s: %d images instead of %d" % (name, images, expected))
-            samples[name].append((seconds, memory))
+            samples[name].append(seconds)
             print("round %d: %-48s %6.2f s" % (turn + 1, name, seconds), file=sys.stderr)
-    return samples
+    return samples, peaks
 
 
 def machine():
@@ -263,21 +287,18 @@ def main():
         folder, count = collect(arguments, work)
         rows = {name: row for name, row in programs(arguments, folder, work).items()
                 if not arguments.only or arguments.only in name}
-        for warm_up in list(rows.values())[:1]:
-            warm_up()
-        samples = measure(rows, arguments.rounds, count)
+        samples, peaks = measure(rows, arguments.rounds, count)
 
     report = {"machine": machine(), "part": arguments.part, "files": count, "threads": arguments.threads,
               "rounds": arguments.rounds, "rows": []}
     first = next(iter(samples))
-    base = statistics.median(seconds for seconds, _ in samples[first])
+    base = statistics.median(samples[first])
     print("%d files, %d threads or processes; %s" % (count, arguments.threads, report["machine"]))
     print("%-48s %10s %9s %16s %9s" % ("", "images/s", "seconds", "of the first", "peak MB"))
     for name, values in samples.items():
-        seconds = statistics.median(value for value, _ in values)
-        memory = statistics.median(value for _, value in values)
+        seconds, memory = statistics.median(values), peaks[name]
         report["rows"].append({"name": name, "images_per_second": count / seconds, "seconds": seconds,
-                               "all_seconds": [value for value, _ in values], "peak_mb": memory,
+                               "all_seconds": values, "peak_mb": memory,
                                "first_faster_by": seconds / base})
         print("%-48s %10.0f %9.2f %11.2f times %9.0f" % (name, count / seconds, seconds, seconds / base, memory))
     if arguments.json:

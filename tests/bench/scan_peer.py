@@ -3,13 +3,12 @@
 torchvision with ARCHITECTURE BATCH THREADS behind it.
 
 Each process works through its share of the files on its own and keeps the rows in memory; nothing is sent between processes.
-Prints seconds of work (without imports), the processes' peak memory together, and the images done.
+Prints seconds of work (without imports) and the images done.
 """
 
 import json
 import multiprocessing
 import os
-import resource
 import sys
 import time
 
@@ -80,8 +79,7 @@ def torchvision_rows(paths, architecture, batch, threads, workers, weights):
     with torch.inference_mode():
         for images in torch.utils.data.DataLoader(Files(), batch_size=batch, num_workers=workers):
             count += network(images.to(memory_format=torch.channels_last)).shape[0]
-    usage = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {"seconds": time.monotonic() - started, "memory": usage[0] + workers * usage[1], "images": count}
+    return {"seconds": time.monotonic() - started, "images": count}
 
 
 def work(mode, paths, ready, results):
@@ -97,7 +95,7 @@ def work(mode, paths, ready, results):
     ready.wait()
     started = time.monotonic()
     next(steps)
-    results.put((started, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(paths)))
+    results.put((started, time.monotonic(), len(paths)))
 
 
 def main():
@@ -116,7 +114,7 @@ def main():
     for process in processes:
         process.join()
     print(json.dumps({"seconds": max(r[1] for r in reports) - min(r[0] for r in reports),
-                      "memory": sum(r[2] for r in reports), "images": sum(r[3] for r in reports)}))
+                      "images": sum(r[2] for r in reports)}))
 
 
 if __name__ == "__main__":
