@@ -228,8 +228,11 @@ static imgsim_status lend_blocks(const struct pipeline *pipeline, struct batch *
     for (size_t i = 0; i < batch->job_count; i++)
         if (batch->blocks[i] == NULL && (batch->blocks[i] = ims_alloc_aligned(size)) == NULL)
             return ims_fail_memory(size);
-    for (size_t i = 0; i < batch->job_count; i++)
+    for (size_t i = 0; i < batch->job_count; i++) {
+        /* One of its own, where the parcel's last file was prepared again. */
+        ims_free_aligned(batch->jobs[i].out->block);
         batch->jobs[i].out->block = batch->blocks[i];
+    }
     return IMGSIM_OK;
 }
 
