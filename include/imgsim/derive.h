@@ -18,9 +18,9 @@ typedef struct imgsim_projection_options {
     size_t struct_size;
     /** Feature to project, float rows; NULL: "embedding". */
     const char *source;
-    /** Name of the new feature; NULL: source + "-pca" + dimension. */
+    /** Name of the new feature; NULL: source + "-pca" + dimension, with a kernel source + "-kpca" + dimension. */
     const char *name;
-    /** Whitening, threads, ...; NULL for the defaults. */
+    /** Method, kernel, whitening, threads, ...; NULL for the defaults. */
     const imgsim_projector_options *projector;
     /** Told about the phases "fit" and "transform"; non-zero stops (optional). */
     imgsim_progress_callback progress;
@@ -41,8 +41,8 @@ imgsim_projection_options_init(imgsim_projection_options *options, size_t struct
  * @param options        NULL for the defaults
  * @param out_projector  NULL, or returned: release with imgsim_projector_free()
  * @return IMGSIM_OK; IMGSIM_ERROR_NOT_FOUND (no such feature); IMGSIM_ERROR_NOT_READY (fewer images than
- *         components); IMGSIM_ERROR_INVALID_ARGUMENT (no float rows, or the name is that of a feature
- *         that is no projection); IMGSIM_ERROR_CANCELLED (what was there before stays);
+ *         components or landmarks); IMGSIM_ERROR_INVALID_ARGUMENT (no float rows, or the name is that of a feature
+ *         that is no projection, or what imgsim_projector_fit() refuses); IMGSIM_ERROR_CANCELLED (what was there before stays);
  *         IMGSIM_ERROR_BUSY; IMGSIM_ERROR_NO_SPACE. Since 0.1.
  */
 IMGSIM_API imgsim_status imgsim_derive_projection(

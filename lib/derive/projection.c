@@ -6,6 +6,7 @@
 #include "core/hash.h"
 #include "core/memory.h"
 #include "core/options.h"
+#include "project/projector.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -228,37 +229,50 @@ done:
 
 /* ---- making one ---- */
 
+/* Numbers of the rows there are; NULL when out of memory. */
+static int64_t *present_rows(const struct ims_bitset *present, size_t count)
+{
+    int64_t *ids = ims_alloc_array(count, sizeof(int64_t));
+    size_t found = 0;
+
+    for (uint64_t id = 0; ids != NULL && id < present->count; id++)
+        if (ims_bitset_test(present, (int64_t)id))
+            ids[found++] = (int64_t)id;
+    return ids;
+}
+
 imgsim_status ims_projection_fit(
     imgsim_projector *projector,
     const imgsim_features *source,
     struct ims_meter *meter)
 {
-    struct ims_batches batches;
+    const struct ims_bitset *present = ims_features_present(source);
+    struct ims_rows rows = {
+        .rows = imgsim_features_get_rows(source),
+        .count = ims_bitset_popcount(present),
+        .d = imgsim_features_get_dimension(source),
+    };
+    int64_t *ids = NULL;
     imgsim_status status;
 
-    if ((status = ims_batches_open(&batches, source, NULL, BATCH_BYTES)) != IMGSIM_OK)
-        return status;
-    ims_meter_phase(meter, "fit", ims_batches_total(&batches));
-    while ((status = ims_batches_next(&batches)) == IMGSIM_OK && batches.count > 0) {
-        if ((status = imgsim_projector_add(projector, batches.batch_rows, batches.count)) !=
-            IMGSIM_OK)
-            break;
-        atomic_fetch_add(&meter->done, batches.count);
-        if ((status = ims_meter_tick(meter, false)) != IMGSIM_OK)
-            break;
+    if (rows.count < present->count) {
+        if ((ids = present_rows(present, rows.count)) == NULL)
+            return ims_fail_memory(rows.count * sizeof(int64_t));
+        rows.ids = ids;
     }
-    ims_batches_close(&batches);
-    if (status == IMGSIM_OK)
-        status = imgsim_projector_train(projector);
+    status = ims_projector_fit_rows(projector, &rows, meter, NULL);
+    ims_free(ids);
     return status == IMGSIM_OK ? ims_meter_tick(meter, true) : status;
 }
 
-/* The name asked for, or source-pcaN; it must not be that of something else. */
+/* The name asked for, or source-pcaN, with a kernel source-kpcaN; it must not be that of something else. */
 static imgsim_status choose_name(
     const imgsim_catalog *catalog,
     const imgsim_projection_options *options,
+    const imgsim_projector_options *settings,
     char out[IMS_FEATURE_NAME_SIZE])
 {
+    const char *kind = settings->kernel != IMGSIM_KERNEL_NONE ? "kpca" : "pca";
     struct ims_projection_info info;
     imgsim_status status;
     int length;
@@ -266,8 +280,8 @@ static imgsim_status choose_name(
     if (options->name != NULL)
         length = snprintf(out, IMS_FEATURE_NAME_SIZE, "%s", options->name);
     else
-        length =
-            snprintf(out, IMS_FEATURE_NAME_SIZE, "%s-pca%u", options->source, options->dimension);
+        length = snprintf(
+            out, IMS_FEATURE_NAME_SIZE, "%s-%s%u", options->source, kind, options->dimension);
     if (length >= IMS_FEATURE_NAME_SIZE)
         return ims_fail(
             IMGSIM_ERROR_INVALID_ARGUMENT, "a feature's name has at most %d bytes, this one %d",
@@ -296,13 +310,17 @@ static void write_spec(
     const imgsim_projector_options *settings,
     const imgsim_features *source)
 {
-    char hash[33];
+    char hash[33], kernel[40] = "";
 
     ims_source_hash(source, hash);
+    if (settings->kernel != IMGSIM_KERNEL_NONE)
+        snprintf(
+            kernel, sizeof(kernel), ",kernel=%d,landmarks=%u", (int)settings->kernel,
+            settings->landmarks);
     snprintf(
-        out, SPEC_SIZE, SPEC_KIND "dim=%u,whiten=%.9g,normalize=%d" SPEC_SOURCE "%s",
+        out, SPEC_SIZE, SPEC_KIND "dim=%u,whiten=%.9g,normalize=%d%s" SPEC_SOURCE "%s",
         imgsim_projector_get_output_dimension(projector), settings->whiten,
-        settings->normalize != 0, hash);
+        settings->normalize != 0, kernel, hash);
 }
 
 /* Fit, project, store. */
@@ -320,7 +338,7 @@ static imgsim_status make_projection(
     char *path;
 
     ims_meter_start(&meter, options->progress, options->user_data);
-    if ((status = choose_name(catalog, options, name)) != IMGSIM_OK ||
+    if ((status = choose_name(catalog, options, settings, name)) != IMGSIM_OK ||
         (status = ims_projection_fit(projector, source, &meter)) != IMGSIM_OK)
         return status;
     write_spec(spec, projector, settings, source);

@@ -134,6 +134,13 @@ done:
     return status;
 }
 
+bool ims_is_positive_definite(double *matrix, size_t d)
+{
+    assert(d >= 1 && d <= INT_MAX);
+    /* Our lower triangle by rows is the upper one by columns. */
+    return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (lapack_int)d, matrix, (lapack_int)d) == 0;
+}
+
 /* ---- square root ---- */
 
 /* Finite and symmetric up to rounding. */

@@ -67,6 +67,12 @@ imgsim_status ims_eigen_symmetric(
 imgsim_status ims_orthonormalize(float *rows, size_t count, size_t d);
 
 /*
+ * Whether a symmetric matrix given by its lower triangle (d x d), which is destroyed, is positive definite: LAPACKE_dpotrf. What lies
+ * above the diagonal is neither read nor written.
+ */
+bool ims_is_positive_definite(double *matrix, size_t d);
+
+/*
  * Upper factor R with R^T R = matrix (d x d, symmetric positive semi-definite, both triangles
  * given), so that (a-b)^T M (a-b) = |R a - R b|^2. From the eigendecomposition, so that
  * semi-definite is fine. INVALID_ARGUMENT if not symmetric or clearly indefinite.

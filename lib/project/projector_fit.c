@@ -49,6 +49,11 @@ static size_t panel_rows(size_t d)
     return rows > 0 ? rows : SLICE_ROWS;
 }
 
+imgsim_status ims_projector_pool(imgsim_projector *projector)
+{
+    return projector->pool != NULL ? IMGSIM_OK : ims_pool_new(projector->threads, &projector->pool);
+}
+
 /* Get all memory at the first rows, so that adding rows cannot fail half-way. */
 static imgsim_status prepare_sums(imgsim_projector *projector)
 {
@@ -59,8 +64,7 @@ static imgsim_status prepare_sums(imgsim_projector *projector)
 
     if (sums->products != NULL)
         return IMGSIM_OK;
-    if (projector->pool == NULL &&
-        (status = ims_pool_new(projector->threads, &projector->pool)) != IMGSIM_OK)
+    if ((status = ims_projector_pool(projector)) != IMGSIM_OK)
         return status;
     threads = ims_pool_threads(projector->pool);
     sums->panel_capacity = panel_rows(d);
@@ -288,7 +292,12 @@ imgsim_status imgsim_projector_add(imgsim_projector *projector, const float *row
         return ims_fail(IMGSIM_ERROR_INVALID_ARGUMENT, "projector and rows must not be NULL");
     if (projector->loaded)
         return ims_fail(
-            IMGSIM_ERROR_NOT_READY, "a projector from a file takes no more rows; make a new one");
+            IMGSIM_ERROR_NOT_READY,
+            "a projector from a file or fitted at once takes no more rows; make a new one");
+    if (projector->settings.kernel != IMGSIM_KERNEL_NONE)
+        return ims_fail(
+            IMGSIM_ERROR_NOT_READY,
+            "with a kernel all rows are needed at once: fit instead of add and train");
     d = projector->input_dimension;
     intake.d = d;
     if ((status = prepare_sums(projector)) != IMGSIM_OK ||
@@ -311,6 +320,32 @@ imgsim_status imgsim_projector_add(imgsim_projector *projector, const float *row
             flush_panel(projector);
     }
     return IMGSIM_OK;
+}
+
+/* ---- sums of rows as they are ---- */
+
+imgsim_status ims_projector_begin_raw(imgsim_projector *projector)
+{
+    imgsim_status status = prepare_sums(projector);
+
+    if (status == IMGSIM_OK)
+        projector->sums.shifted = true; /* by zeros */
+    return status;
+}
+
+bool ims_projector_is_below(imgsim_projector *projector, double limit)
+{
+    struct ims_pca_sums *sums = &projector->sums;
+    const size_t d = projector->input_dimension;
+
+    if (sums->panel_count > 0)
+        flush_panel(projector);
+    for (size_t row = 0; row < d; row++) {
+        for (size_t column = 0; column < row; column++)
+            sums->products[row * d + column] = -sums->products[column * d + row];
+        sums->products[row * d + row] = limit - sums->squares[row];
+    }
+    return ims_is_positive_definite(sums->products, d);
 }
 
 /* ---- training ---- */
@@ -446,7 +481,7 @@ imgsim_status imgsim_projector_train(imgsim_projector *projector)
     if (projector->loaded)
         return ims_fail(
             IMGSIM_ERROR_NOT_READY,
-            "a projector from a file cannot be trained again; make a new one");
+            "a projector from a file or fitted at once cannot be trained again; make a new one");
     rows = projector->sums.row_count + projector->sums.panel_count;
     if (rows < 2 || rows < projector->output_dimension)
         return ims_fail(

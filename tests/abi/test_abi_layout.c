@@ -184,7 +184,28 @@ int main(void)
     OFFSET(imgsim_projector_options, whiten, 8);
     OFFSET(imgsim_projector_options, normalize, 16);
     OFFSET(imgsim_projector_options, threads, 20);
-    CHECK_EQUAL(sizeof(imgsim_projector_options), 24);
+    OFFSET(imgsim_projector_options, method, 24);
+    OFFSET(imgsim_projector_options, kernel, 28);
+    OFFSET(imgsim_projector_options, tolerance, 32);
+    OFFSET(imgsim_projector_options, seed, 40);
+    OFFSET(imgsim_projector_options, gamma, 48);
+    OFFSET(imgsim_projector_options, offset, 56);
+    OFFSET(imgsim_projector_options, degree, 64);
+    OFFSET(imgsim_projector_options, landmarks, 68);
+    OFFSET(imgsim_projector_options, even_landmarks, 72);
+    OFFSET(imgsim_projector_options, reserved, 76);
+    CHECK_EQUAL(sizeof(imgsim_projector_options), 80);
+
+    OFFSET(imgsim_pca_report, struct_size, 0);
+    OFFSET(imgsim_pca_report, method, 8);
+    OFFSET(imgsim_pca_report, passes, 12);
+    OFFSET(imgsim_pca_report, variance_error, 16);
+    OFFSET(imgsim_pca_report, residual, 24);
+    OFFSET(imgsim_pca_report, angle, 32);
+    OFFSET(imgsim_pca_report, missed_variance, 40);
+    OFFSET(imgsim_pca_report, failure, 48);
+    OFFSET(imgsim_pca_report, gamma, 56);
+    CHECK_EQUAL(sizeof(imgsim_pca_report), 64);
 
     OFFSET(imgsim_query_options, struct_size, 0);
     OFFSET(imgsim_query_options, k, 8);

@@ -254,6 +254,11 @@ static void projectors_and_indexes(void)
     REFUSED(imgsim_projector_add(projector, NULL, 1));
     REFUSED(imgsim_projector_add(projector, row, 1));
     REFUSED(imgsim_projector_train(NULL));
+    REFUSED(imgsim_projector_fit(NULL, row, 1, NULL));
+    REFUSED(imgsim_projector_fit(projector, NULL, 1, NULL));
+    CHECK(imgsim_projector_fit(projector, row, 1, NULL) == IMGSIM_ERROR_NOT_READY);
+    CHECK(imgsim_projector_get_landmarks(projector) == NULL);
+    CHECK(imgsim_projector_get_landmark_count(projector) == 0);
     CHECK(imgsim_projector_transform(projector, row, 1, out) == IMGSIM_ERROR_NOT_READY);
     CHECK(imgsim_projector_save(projector, "x.ims") == IMGSIM_ERROR_NOT_READY);
     imgsim_projector_free(projector);

@@ -297,6 +297,13 @@ def pca_and_index(place):
     with open(place.path("study.svg")) as file:
         drawn = file.read()
     check(drawn.startswith("<svg") and drawn.endswith("</svg>\n") and drawn.count("<polyline") == 3, drawn)
+    kernel = place.run("pca", "--feature", "own", "--dim", "3", "--kernel", "rbf", "--landmarks", "20", "--json", *in_photos)
+    check(kernel.exits(0).json("imgsim.pca/1")["feature"] == "own-kpca3", str(kernel))
+    place.run("search", "0", "--by", "own-kpca3", *in_photos).exits(0)
+    place.run("pca", "--feature", "own", "--dim", "3", "--kernel", "rbf", *in_photos).exits(2).says("1000 landmarks")
+    place.run("pca", "--feature", "own", "--dim", "3", "--kernel", "rbf", "--gamma", "0", *in_photos).exits(2).says("gamma is 0")
+    place.run("pca", "--feature", "own", "--kernel", "sigmoid", *in_photos).exits(2).says("sigmoid")
+    place.run("pca", "--feature", "own", "--dim", "4", "--method", "auto", *in_photos).exits(0)
     table = place.run("pca", "--study", "2", "--feature", "own", *in_photos).exits(0)
     check(b"components" in table.out and b"recall@10" in table.out, str(table.out))
     place.run("pca", "--study", "2,x", *in_photos).exits(2).says("2,x")

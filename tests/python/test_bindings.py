@@ -16,6 +16,7 @@ STRUCTS = {
     "imgsim_file_info": native.FileInfo, "imgsim_feature_info": native.FeatureInfo,
     "imgsim_feature_definition": native.FeatureDefinition, "imgsim_scan_report": native.ScanReport,
     "imgsim_repair_report": native.RepairReport, "imgsim_check_report": native.CheckReport,
+    "imgsim_pca_report": native.PcaReport,
     "imgsim_hit": native.HitStruct, "imgsim_part": native.PartStruct, "imgsim_quality": native.Quality,
     "imgsim_cluster_info": native.ClusterInfo, "imgsim_cluster_report": native.ClusterReport,
     "imgsim_prediction": native.Prediction, "imgsim_predict_report": native.PredictReport,

@@ -18,7 +18,7 @@ from .extractor import Extractor, Image, classes_of
 from .index import Index, filter_bits
 from .map import Map
 from .native import library, make, options
-from .projector import Projector
+from .projector import Projector, projector_options
 
 ISOLATIONS = {"none": 0, "workers": 1, "auto": 2}
 STATES = ("ok", "skipped", "failed", "crashed", "timeout", "missing")
@@ -506,17 +506,18 @@ class Catalog:
         library.imgsim_catalog_remove_features(self._handle, text(name))
         self._drop_queries()
 
-    def pca(self, dim=128, feature=None, name=None, *, whiten=0.0, normalize=False, threads=None, progress=None):
-        """Fit a PCA on a feature ("embedding") and store the projected rows as a feature; returns the Projector."""
-        inner = options("projector", whiten=whiten, normalize=int(normalize), threads=threads)
+    def pca(self, dim=128, feature=None, name=None, *, progress=None, **settings):
+        """Fit a PCA on a feature ("embedding") and store the projected rows as a feature; returns the Projector. Settings are
+        those of Projector: whiten, normalize, threads, method, kernel, landmarks, ..."""
+        inner = projector_options(**settings)
         with Callbacks() as callbacks:
-            settings = options("projection", source=text(feature), name=text(name), dimension=dim,
-                               progress=callbacks.progress(progress))
-            settings.projector = ctypes.pointer(inner)
-            handle = make("imgsim_derive_projection", self._handle, byref(settings))
+            projection = options("projection", source=text(feature), name=text(name), dimension=dim,
+                                 progress=callbacks.progress(progress))
+            projection.projector = ctypes.pointer(inner)
+            handle = make("imgsim_derive_projection", self._handle, byref(projection))
         self._drop_queries()
         projector = Projector.__new__(Projector)
-        projector._handle, projector._dim, projector._settings = handle, dim, None
+        projector._handle, projector._dim, projector._settings, projector.report = handle, dim, None, None
         return projector
 
     def pca_study(self, dims=(50, 75, 100, 128, 200, 256), feature=None, *, queries=1000, neighbours=10, precision_at=5,

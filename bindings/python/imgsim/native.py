@@ -151,7 +151,19 @@ class RepairReport(Structure):
 
 
 class ProjectorOptions(Structure):
-    _fields_ = [("struct_size", c_size_t), ("whiten", c_double), ("normalize", c_int32), ("threads", c_uint32)]
+    _fields_ = [
+        ("struct_size", c_size_t), ("whiten", c_double), ("normalize", c_int32), ("threads", c_uint32), ("method", c_int32),
+        ("kernel", c_int32), ("tolerance", c_double), ("seed", c_uint64), ("gamma", c_double), ("offset", c_double),
+        ("degree", c_uint32), ("landmarks", c_uint32), ("even_landmarks", c_int32), ("reserved", c_uint32),
+    ]
+
+
+class PcaReport(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("method", c_int32), ("passes", c_uint32), ("variance_error", c_double),
+        ("residual", c_double), ("angle", c_double), ("missed_variance", c_double), ("failure", c_double),
+        ("gamma", c_double),
+    ]
 
 
 class ProjectionOptions(Structure):
@@ -454,6 +466,7 @@ PROTOTYPES = {
     "imgsim_projector_free": (None, [Handle]),
     "imgsim_projector_add": (Status, [Handle, POINTER(c_float), c_size_t]),
     "imgsim_projector_train": (Status, [Handle]),
+    "imgsim_projector_fit": (Status, [Handle, POINTER(c_float), c_size_t, POINTER(PcaReport)]),
     "imgsim_projector_transform": (Status, [Handle, POINTER(c_float), c_size_t, POINTER(c_float)]),
     "imgsim_projector_get_input_dimension": (c_uint32, [Handle]),
     "imgsim_projector_get_output_dimension": (c_uint32, [Handle]),
@@ -462,6 +475,8 @@ PROTOTYPES = {
     "imgsim_projector_get_axes": (POINTER(c_float), [Handle]),
     "imgsim_projector_get_variances": (POINTER(c_double), [Handle]),
     "imgsim_projector_get_total_variance": (c_double, [Handle]),
+    "imgsim_projector_get_landmarks": (POINTER(c_float), [Handle]),
+    "imgsim_projector_get_landmark_count": (c_uint32, [Handle]),
     "imgsim_projector_get_fingerprint": (c_char_p, [Handle]),
     "imgsim_projector_save": (Status, [Handle, c_char_p]),
     "imgsim_projector_load": (Status, [c_char_p, _Out]),
