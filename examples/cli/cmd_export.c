@@ -91,6 +91,37 @@ static int export_thumbs(const struct cli *cli, const imgsim_catalog *catalog, c
     return status;
 }
 
+static int
+export_npy(const struct cli *cli, const imgsim_catalog *catalog, const char *name, const char *path)
+{
+    imgsim_status status = imgsim_catalog_export_npy(catalog, name, path);
+    struct cli_feature feature;
+    char number[32];
+
+    if (status != IMGSIM_OK)
+        return cli_failed(status, CLI_ABOUT_OUTPUT);
+    if (cli_has_feature(catalog, name, &feature))
+        cli_note(
+            cli, "%s rows of %s in %s", cli_count_text(feature.image_count, number), name, path);
+    return CLI_GO_ON;
+}
+
+static int export_csv(const struct cli *cli, const imgsim_catalog *catalog, const char *path)
+{
+    uint64_t counts[IMGSIM_FILE_STATE_COUNT], files = 0;
+    imgsim_status status = imgsim_catalog_export_csv(catalog, path);
+    char number[32];
+
+    if (status != IMGSIM_OK)
+        return cli_failed(status, CLI_ABOUT_OUTPUT);
+    if (imgsim_catalog_count_states(catalog, counts) == IMGSIM_OK) {
+        for (int i = 0; i < IMGSIM_FILE_STATE_COUNT; i++)
+            files += counts[i];
+        cli_note(cli, "%s files in %s", cli_count_text(files, number), path);
+    }
+    return CLI_GO_ON;
+}
+
 /* What the command line asks for; NULL: not asked for. */
 struct wishes {
     const char *feature, *npy, *csv, *thumbs;
@@ -143,11 +174,11 @@ int cmd_export(struct cli *cli, int argc, char **argv)
         goto done;
     }
 
+    status = CLI_GO_ON;
     if (wishes.feature != NULL)
-        written = imgsim_catalog_export_npy(catalog, wishes.feature, wishes.npy);
-    if (written == IMGSIM_OK && wishes.csv != NULL)
-        written = imgsim_catalog_export_csv(catalog, wishes.csv);
-    status = written == IMGSIM_OK ? CLI_GO_ON : cli_failed(written, CLI_ABOUT_OUTPUT);
+        status = export_npy(cli, catalog, wishes.feature, wishes.npy);
+    if (status == CLI_GO_ON && wishes.csv != NULL)
+        status = export_csv(cli, catalog, wishes.csv);
     if (status == CLI_GO_ON && wishes.thumbs != NULL)
         status = export_thumbs(cli, catalog, wishes.thumbs);
     status = status == CLI_GO_ON ? CLI_DONE : status;

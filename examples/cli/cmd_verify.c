@@ -94,25 +94,28 @@ print_json(const imgsim_check_report *report, struct lines *lines, bool files, i
 static void
 print_summary(const struct cli *cli, const imgsim_check_report *report, bool files, int status)
 {
-    char numbers[6][32];
+    char numbers[5][32], about_files[256] = "", about_rows[256] = "";
 
-    if (status == CLI_DAMAGED)
-        cli_note(cli, "the catalog is damaged; 'imgsim verify --repair' repairs it");
-    else
-        cli_note(cli, "no problem found");
-    if (report->rows_unknown > 0)
-        cli_note(
-            cli, "%s of %s rows have no checksum yet; 'imgsim verify --repair' gives them one",
-            cli_count_text(report->rows_unknown, numbers[0]),
-            cli_count_text(report->rows, numbers[1]));
     if (files)
-        cli_note(
-            cli, "%s files: %s gone, %s changed, %s damaged, %s unreadable",
+        snprintf(
+            about_files, sizeof(about_files),
+            "; of %s files %s are gone, %s changed, %s damaged, %s unreadable",
             cli_count_text(report->files, numbers[0]),
             cli_count_text(report->files_gone, numbers[1]),
             cli_count_text(report->files_changed, numbers[2]),
             cli_count_text(report->files_damaged, numbers[3]),
             cli_count_text(report->files_unreadable, numbers[4]));
+    if (report->rows_unknown > 0)
+        snprintf(
+            about_rows, sizeof(about_rows),
+            "; %s of %s rows have no checksum yet, 'imgsim verify --repair' gives them one",
+            cli_count_text(report->rows_unknown, numbers[0]),
+            cli_count_text(report->rows, numbers[1]));
+    cli_note(
+        cli, "%s%s%s",
+        status == CLI_DAMAGED ? "the catalog is damaged; 'imgsim verify --repair' repairs it"
+                              : "no problem found",
+        about_files, about_rows);
 }
 
 static int verify(struct cli *cli, int32_t files)

@@ -13,6 +13,7 @@ static const struct cli_command commands[] = {
     {"map", "a map of all images: a page, or for TensorBoard", cli_help_map, cmd_map},
     {"cluster", "put images into clusters, kept as labels", cli_help_cluster, cmd_cluster},
     {"label", "give images labels, list them", cli_help_label, cmd_label},
+    {"dups", "images that are there more than once, or nearly", cli_help_dups, cmd_dups},
     {"export", "write features as .npy, the catalog as CSV", cli_help_export, cmd_export},
     {"import", "take rows of your own in from an .npy file", cli_help_import, cmd_import},
     {"status", "what the catalog holds, and what failed", cli_help_status, cmd_status},
@@ -34,7 +35,7 @@ static void print_overview(void)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
     fputs(
-        "\nOptions of every command:\n"
+        "Options of every command:\n"
         "  -c, --catalog DIR   else $IMGSIM_CATALOG, else the nearest .imgsim upwards\n"
         "  --model FILE        the network's weights; else $IMGSIM_MODEL\n"
         "  --threads N, -q, -v, --json, --progress, -h, --version\n",

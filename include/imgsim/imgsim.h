@@ -7,6 +7,7 @@
 #include <imgsim/catalog.h>
 #include <imgsim/cluster.h>
 #include <imgsim/derive.h>
+#include <imgsim/duplicates.h>
 #include <imgsim/extractor.h>
 #include <imgsim/image.h>
 #include <imgsim/index.h>

@@ -187,6 +187,14 @@ imgsim_status ims_catalog_visit_label_pairs(
     const imgsim_catalog *catalog,
     imgsim_status (*callback)(int64_t id, const char *label, void *user_data),
     void *user_data);
+/*
+ * Each image in state OK whose file has the content of another, with the lowest id of that content. Those of one content come
+ * after each other.
+ */
+imgsim_status ims_catalog_visit_copies(
+    const imgsim_catalog *catalog,
+    void (*callback)(int64_t first, int64_t id, void *user_data),
+    void *user_data);
 imgsim_status ims_catalog_ids_below(
     const imgsim_catalog *catalog,
     const char *directory,

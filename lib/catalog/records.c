@@ -338,3 +338,47 @@ done:
     ims_free(candidates[1]);
     return status;
 }
+
+/* The inner query goes through the index of contents alone; only copies are looked up in the table of files. */
+imgsim_status ims_catalog_visit_copies(
+    const imgsim_catalog *catalog,
+    void (*callback)(int64_t first, int64_t id, void *user_data),
+    void *user_data)
+{
+    const struct ims_bitset *live = &catalog->snapshot.live;
+    sqlite3_stmt *statement = NULL;
+    struct ims_db *db = NULL;
+    imgsim_status status;
+    uint8_t content[16] = {0};
+    int64_t first = -1;
+    bool row;
+
+    if ((status = ims_db_lease(catalog, &db)) != IMGSIM_OK ||
+        (status = ims_db_prepare(
+             db,
+             "SELECT content_hash, id FROM files WHERE state = 0 AND id IS NOT NULL AND "
+             "content_hash"
+             " IN (SELECT content_hash FROM files WHERE content_hash IS NOT NULL"
+             " GROUP BY content_hash HAVING count(*) > 1) ORDER BY content_hash, id",
+             &statement)) != IMGSIM_OK)
+        goto done;
+    while ((status = ims_db_step(db, statement, &row)) == IMGSIM_OK && row) {
+        const void *hash = sqlite3_column_blob(statement, 0);
+        int64_t id = sqlite3_column_int64(statement, 1);
+
+        if (hash == NULL || sqlite3_column_bytes(statement, 0) != sizeof(content) ||
+            !ims_bitset_test(live, id))
+            continue;
+        if (first >= 0 && memcmp(hash, content, sizeof(content)) == 0) {
+            callback(first, id, user_data);
+            continue;
+        }
+        memcpy(content, hash, sizeof(content));
+        first = id;
+    }
+
+done:
+    sqlite3_finalize(statement);
+    ims_db_return(catalog, db);
+    return status;
+}

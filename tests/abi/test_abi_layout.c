@@ -344,6 +344,16 @@ int main(void)
     OFFSET(imgsim_scan_options, worker_memory, 128);
     CHECK_EQUAL(sizeof(imgsim_scan_options), 136);
 
+    OFFSET(imgsim_duplicates_options, struct_size, 0);
+    OFFSET(imgsim_duplicates_options, feature, 8);
+    OFFSET(imgsim_duplicates_options, near, 16);
+    OFFSET(imgsim_duplicates_options, max_distance, 20);
+    OFFSET(imgsim_duplicates_options, threads, 24);
+    OFFSET(imgsim_duplicates_options, reserved, 28);
+    OFFSET(imgsim_duplicates_options, progress, 32);
+    OFFSET(imgsim_duplicates_options, progress_data, 40);
+    CHECK_EQUAL(sizeof(imgsim_duplicates_options), 48);
+
     OFFSET(imgsim_check_options, struct_size, 0);
     OFFSET(imgsim_check_options, files, 8);
     OFFSET(imgsim_check_options, reserved, 12);

@@ -46,6 +46,8 @@ static const struct {
      sizeof(imgsim_query_options)},
     {"check", (init_function)(void (*)(void))imgsim_check_options_init,
      sizeof(imgsim_check_options)},
+    {"duplicates", (init_function)(void (*)(void))imgsim_duplicates_options_init,
+     sizeof(imgsim_duplicates_options)},
     {"repair", (init_function)(void (*)(void))imgsim_repair_options_init,
      sizeof(imgsim_repair_options)},
     {"scan", (init_function)(void (*)(void))imgsim_scan_options_init, sizeof(imgsim_scan_options)},

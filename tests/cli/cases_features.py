@@ -209,7 +209,9 @@ def import_export(place):
     in_photos = ["-c", "photos"]
     place.run("label", "folders", "-q", *in_photos).exits(0)
     place.run("export", "--npy", "color", "color.npy", *in_photos).exits(0)
-    place.run("export", "--npy", "hash", "hash.npy", "--csv", "images.csv", *in_photos).exits(0)
+    place.run("export", "--npy", "hash", "hash.npy", *in_photos).exits(0).says("12 rows of hash in hash.npy")
+    place.run("export", "--csv", "images.csv", *in_photos).exits(0).says("12 files in images.csv")
+    place.run("export", "--npy", "hash", "hash.npy", "--csv", "images.csv", "-q", *in_photos).exits(0)
     header, data = read_npy(place.path("color.npy"))
     check("'<u4'" in header and "(12, 4096)" in header, header)
     check(len(data) == 12 * 4096 * 4, str(len(data)))
@@ -429,10 +431,42 @@ def map_page(place, count):
 
 
 @case
+def dups(place):
+    """Copies and near-duplicates as a table and as JSON."""
+    scan(place)
+    in_photos = ["-c", "photos"]
+    place.run("dups", *in_photos).exits(1).says("no duplicates")
+    check(place.run("dups", "--json", *in_photos).exits(1).json("imgsim.dups/1")["groups"] == [], "groups")
+    for i in range(2):
+        shutil.copy(place.path("photos", "discs", "0.png"), place.path("photos", "copy%d.png" % i))
+    pixel = gallery.family_pixel("discs", 1)
+    gallery.write(place.path("photos", "large.png"),
+                  gallery.png_bytes(144, 128, lambda x, y: pixel(x // 2, y // 2)))
+    place.run("scan", "photos", "-q").exits(0)
+    lines = place.run("dups", *in_photos).exits(0).says("2 could go").text_out.splitlines()
+    check(lines[0] == "3 images" and [line.split()[0] for line in lines[1:]] == ["first", "copy", "copy"], str(lines))
+
+    found = place.run("dups", "--near=0", "--json", *in_photos).exits(0).json("imgsim.dups/1")
+    check(found["near"] == 0 and found["duplicates"] == found["images"] - len(found["groups"]), str(found))
+    group = next(g for g in found["groups"] if any(image["path"].endswith("large.png") for image in g))
+    check(group[0]["path"].endswith("large.png") and group[0]["width"] == 144, str(group))
+    check(any(image["path"].endswith("discs/1.png") and image["distance"] == 0 for image in group), str(group))
+    copied = next(g for g in found["groups"] if any(image["path"].endswith("copy1.png") for image in g))
+    check(sum(image["copy_of"] is not None for image in copied) == 2, str(copied))
+    everything = place.run("dups", "--near=64", "--json", *in_photos).exits(0).json("imgsim.dups/1")
+    check(len(everything["groups"]) == 1 and everything["images"] == 15, str(everything))
+    check(place.run("dups", "--near", "--json", *in_photos).exits(0).json("imgsim.dups/1")["near"] == 4, "default")
+    place.run("dups", "--near=65", *in_photos).exits(2).says("64 bits")
+    place.run("dups", "--near", "--feature", "color", *in_photos).exits(2).says("color")
+    place.run("dups", "--feature", "hash", *in_photos).exits(2)
+    place.run("dups", "photos").exits(2)
+
+
+@case
 def verify_compares_files(place):
     scan(place)
     in_photos = ["-c", "photos"]
-    place.run("verify", "--files", *in_photos).exits(0).says("0 gone, 0 changed")
+    place.run("verify", "--files", *in_photos).exits(0).says("no problem", "12 files 0 are gone, 0 changed")
     place.run("verify", "--files=content", "-q", *in_photos).exits(0)
     gone, rotten = place.path("photos", "discs", "0.png"), place.path("photos", "discs", "1.png")
     os.unlink(gone)
@@ -444,7 +478,7 @@ def verify_compares_files(place):
         file.write(bytes([byte[0] ^ 1]))
     os.utime(rotten, ns=(info.st_atime_ns, info.st_mtime_ns))
     place.run("verify", *in_photos).exits(0)
-    place.run("verify", "--files", *in_photos).exits(6).prints("0.png: is gone").says("1 gone, 0 changed, 0 damaged")
+    place.run("verify", "--files", *in_photos).exits(6).prints("0.png: is gone").says("1 are gone, 0 changed, 0 damaged")
     report = place.run("verify", "--files=content", "--json", *in_photos).exits(6).json("imgsim.verify/1")
     files = report["files"]
     check((files["checked"], files["gone"], files["changed"], files["damaged"]) == (12, 1, 0, 1), str(report))

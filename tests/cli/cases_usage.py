@@ -6,7 +6,7 @@ import re
 
 from harness import case, check
 
-COMMANDS = ["scan", "search", "pca", "index", "map", "cluster", "label", "export", "import", "status", "verify", "model", "version",
+COMMANDS = ["scan", "search", "pca", "index", "map", "cluster", "label", "dups", "export", "import", "status", "verify", "model", "version",
             "help"]
 
 
@@ -58,7 +58,7 @@ def help(place):
         check(lines[0].startswith("imgsim "), "no example at the top:\n%s" % text)
         check(text.err == b"", "nothing should be on standard error:\n%s" % text)
         spoken = set(text.text_out.lower().replace("-", " ").split())
-        for word in ("dups", "ivf", "ivfpq"):
+        for word in ("ivf", "ivfpq"):
             check(word not in spoken, "%s is named but not offered:\n%s" % (word, text))
     for command in COMMANDS:
         check("\n  %s " % command in texts[0].text_out, "%s is missing in the overview" % command)
@@ -117,7 +117,7 @@ def suggestions(place):
         (["index", "--metric", "cosin"], "cosine"),
     ]:
         place.run(*words).exits(2).says(suggested)
-    for word in ("dups",):
+    for word in ("frobnicate",):
         place.run(word).exits(2).says("unknown command '%s'" % word, "imgsim help")
         place.run(word, "--out", "x").exits(2).says("unknown command")
         place.run("help", word).exits(2).says("unknown command")

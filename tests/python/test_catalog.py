@@ -207,6 +207,37 @@ class OwnFeatures(unittest.TestCase):
         with self.assertRaises(imgsim.Error):
             imgsim.Catalog.repair(self.folder + "-not-there")
 
+    def test_duplicates(self):
+        self.catalog.scan(self.folder)
+        count = len(self.catalog.paths)
+        self.assertEqual(self.catalog.duplicates(), [])
+        shutil.copy(self.catalog.paths[0], os.path.join(self.folder, "copy.png"))
+        self.catalog.scan(self.folder)
+        group, = self.catalog.duplicates()
+        self.assertEqual([(d.id, d.distance, d.copy_of) for d in group], [(0, 0, 0), (count, 0, 0)])
+        # A chain: each differs from the one before in one bit. The copy has no row.
+        rows = (np.arange(count) ^ np.arange(count) >> 1).astype(np.uint8)[:, None]
+        self.catalog.put_features("marks", rows, metric="hamming", row_type=3)
+        chain, = self.catalog.duplicates(near=1, feature="marks")
+        self.assertEqual(sorted(d.id for d in chain), list(range(count + 1)))
+        for d in chain[1:]:
+            if count not in (d.id, chain[0].id):
+                self.assertEqual(d.distance, bin(rows[d.id, 0] ^ rows[chain[0].id, 0]).count("1"))
+        self.assertEqual(next(d for d in chain if d.id == count).copy_of in (0, count), True)
+        with self.assertRaisesRegex(imgsim.Error, "nothing"):
+            self.catalog.duplicates(near=1, feature="nothing")
+
+    def test_near_duplicates_of_photos(self):
+        folder = os.path.join(support.DATA, "neardup", "pdq", "bridge-mods")
+        if not os.path.isdir(folder):
+            self.skipTest("no test data")
+        self.catalog.scan(folder)
+        group, = self.catalog.duplicates(near=4)
+        self.assertEqual(len(group), 12)
+        names = [os.path.basename(self.catalog.paths[d.id]) for d in group]
+        self.assertIn("shrink-a-lot.jpg", names)
+        self.assertTrue(all(d.distance <= 6 for d in group))
+
     def test_files_are_compared(self):
         self.catalog.scan(self.folder)
         found = self.catalog.check(files="content")

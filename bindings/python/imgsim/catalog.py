@@ -4,7 +4,7 @@
 import ctypes
 import os
 from collections import namedtuple
-from ctypes import POINTER, byref, c_char_p, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Hit(namedtuple("Hit", "rank id uuid path score width height parts")):
 ImageCluster = namedtuple("ImageCluster", "number label size medoid name share")
 Prediction = namedtuple("Prediction", "id label share distance classes", defaults=[()])
 Check = namedtuple("Check", "problems files report")
+Duplicate = namedtuple("Duplicate", "id distance copy_of")
 
 
 class ImageClusters(list):
@@ -418,6 +419,30 @@ class Catalog:
                 settings.id_count = len(ids)
             library.imgsim_derive_predictions(self._handle, byref(settings), byref(report))
         return Predictions(found, report)
+
+    def duplicates(self, near=None, feature=None, threads=None, progress=None):
+        """Groups of images with equal content, a list of lists of Duplicate(id, distance, copy_of), the largest first.
+
+        near: also images whose hashes ("hash", or another feature of bits) differ in at most so many bits. The first of
+        a group is the one to keep: most pixels, largest file. distance: bits off the first, None if unknown. copy_of: id
+        of the first image in the group with the same content. Groups are chains: docs/command.md.
+        """
+        with Callbacks() as callbacks:
+            settings = options("duplicates", feature=text(feature), near=int(near is not None), max_distance=near,
+                               threads=threads, progress=callbacks.progress(progress))
+            handle = make("imgsim_derive_duplicates", self._handle, byref(settings))
+        ids, distances, copies = POINTER(c_int64)(), POINTER(c_uint32)(), POINTER(c_uint32)()
+        count, groups = c_size_t(), []
+        try:
+            for i in range(library.imgsim_duplicates_get_group_count(handle)):
+                library.imgsim_duplicates_get_group(
+                    handle, i, byref(ids), byref(distances), byref(copies), byref(count))
+                groups.append([
+                    Duplicate(ids[j], distances[j] if distances[j] != 0xffffffff else None, ids[copies[j]])
+                    for j in range(count.value)])
+        finally:
+            library.imgsim_duplicates_free(handle)
+        return groups
 
     # ---- features ----
 

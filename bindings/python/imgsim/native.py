@@ -124,6 +124,13 @@ class ScanReport(Structure):
     ]
 
 
+class DuplicatesOptions(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("feature", c_char_p), ("near", c_int32), ("max_distance", c_uint32),
+        ("threads", c_uint32), ("reserved", c_uint32), ("progress", ProgressCallback), ("progress_data", c_void_p),
+    ]
+
+
 class CheckOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("files", c_int32), ("reserved", c_uint32), ("callback", CheckCallback),
@@ -366,7 +373,8 @@ OPTIONS = {
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions, "cluster": ClusterOptions,
     "search": SearchOptions, "query": QueryOptions, "channel": ChannelOptions,
     "page": PageOptions,
-    "scan": ScanOptions, "repair": RepairOptions, "check": CheckOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
+    "scan": ScanOptions, "repair": RepairOptions, "check": CheckOptions,
+    "duplicates": DuplicatesOptions, "projector": ProjectorOptions, "projection": ProjectionOptions,
     "index": IndexOptions, "search": SearchOptions, "map": MapOptions, "query": QueryOptions, "channel": ChannelOptions,
     "scan": ScanOptions, "projector": ProjectorOptions, "projection": ProjectionOptions, "index": IndexOptions,
     "search": SearchOptions, "map": MapOptions, "quality": QualityOptions,
@@ -518,6 +526,14 @@ PROTOTYPES = {
     "imgsim_check_options_init": (Status, [POINTER(CheckOptions), c_size_t]),
     "imgsim_catalog_check": (Status, [Handle, POINTER(CheckOptions), POINTER(CheckReport)]),
     "imgsim_catalog_repair": (Status, [c_char_p, POINTER(RepairOptions), POINTER(RepairReport)]),
+    # duplicates.h
+    "imgsim_derive_duplicates": (Status, [Handle, POINTER(DuplicatesOptions), _Out]),
+    "imgsim_duplicates_free": (None, [Handle]),
+    "imgsim_duplicates_get_group_count": (c_uint64, [Handle]),
+    "imgsim_duplicates_get_image_count": (c_uint64, [Handle]),
+    "imgsim_duplicates_get_group": (Status, [
+        Handle, c_uint64, POINTER(POINTER(c_int64)), POINTER(POINTER(c_uint32)), POINTER(POINTER(c_uint32)),
+        POINTER(c_size_t)]),
     # index.h
     "imgsim_index_new": (Status, [POINTER(IndexOptions), _Out]),
     "imgsim_index_free": (None, [Handle]),
