@@ -7,8 +7,6 @@
 
 #include "core/memory.h"
 
-#include <unistd.h>
-
 /*
  * Run `scenario` with failing allocations and `check` after each run. Each of the first 100 fails once, then every third, then
  * ever fewer, so that long scenarios end in reasonable time.
@@ -38,13 +36,6 @@ fail_each_allocation(imgsim_status (*scenario)(void), void (*check)(imgsim_statu
     printf(
         "%llu failures in %llu allocations\n", (unsigned long long)failures,
         (unsigned long long)used);
-}
-
-/* Hundreds of runs with their syncs: in memory where there is such a folder. */
-static inline void use_memory_folder(void)
-{
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
 }
 
 #endif

@@ -2,34 +2,14 @@
 /*
  * Whichever allocation fails in a scan, a projection, an index or a search: the call says so, and what was there before stays.
  */
+#include "faults/fault_bed.h"
 #include "faults/fault_steps.h"
-#include "public_bed.h"
 
 #define EACH 3u
 #define IMAGES (BED_FAMILIES * EACH)
 
 static struct public_bed bed;
 static float expected[IMAGES][BED_VALUES];
-
-/* Rows by picture, whatever ids they got. */
-static void read_rows(float rows[IMAGES][BED_VALUES])
-{
-    imgsim_features *features = NULL;
-    char name[64];
-
-    CHECK_OK(imgsim_catalog_open_features(bed.catalog, "embedding", &features));
-    for (unsigned i = 0; i < IMAGES; i++) {
-        unsigned number = i % EACH;
-        int64_t id;
-
-        snprintf(
-            name, sizeof(name), "family%u/%02u.%s", i / EACH, number,
-            number % 2 == 0 ? "png" : "ppm");
-        id = bed_find(&bed, bed.catalog, name);
-        CHECK_OK(imgsim_features_read(features, &id, 1, rows[i], sizeof(rows[i])));
-    }
-    imgsim_features_free(features);
-}
 
 /* ---- scan ---- */
 
@@ -46,23 +26,16 @@ static imgsim_status scan_once(void)
     return status;
 }
 
+static void scan_again(void)
+{
+    bed_scan(&bed);
+}
+
 /* Want of memory is no fault of a file: the next scan, with memory, has every image. */
 static void check_scan(imgsim_status status)
 {
-    static float rows[IMAGES][BED_VALUES];
-
     (void)status;
-    imgsim_catalog_free(bed.catalog);
-    bed.catalog = bed_open_catalog(bed.catalog_path, 1);
-    bed_verify(bed.catalog);
-    bed_scan(&bed);
-    CHECK_EQUAL(imgsim_catalog_get_image_count(bed.catalog), IMAGES);
-    bed_verify(bed.catalog);
-    read_rows(rows);
-    CHECK(memcmp(rows, expected, sizeof(rows)) == 0);
-    imgsim_catalog_free(bed.catalog);
-    bed.catalog = NULL;
-    bed_remove_folder(bed.catalog_path);
+    fault_check_again(&bed, EACH, expected, scan_again);
 }
 
 /* ---- derive ---- */
@@ -129,9 +102,36 @@ done:
     return status;
 }
 
-static void check_search(imgsim_status status)
+static void nothing_to_check(imgsim_status status)
 {
     (void)status;
+}
+
+/* ---- checks and duplicates ---- */
+
+static imgsim_status check_once(void)
+{
+    imgsim_check_options options;
+
+    CHECK_OK(imgsim_check_options_init(&options, sizeof(options)));
+    options.files = IMGSIM_CHECK_FILES_CONTENT;
+    return imgsim_catalog_check(bed.catalog, &options, NULL);
+}
+
+static imgsim_status find_duplicates_once(void)
+{
+    imgsim_duplicates_options options;
+    imgsim_duplicates *found = NULL;
+    imgsim_status status;
+
+    CHECK_OK(imgsim_duplicates_options_init(&options, sizeof(options)));
+    options.near = 1;
+    options.max_distance = 20;
+    options.threads = 1;
+    status = imgsim_derive_duplicates(bed.catalog, &options, &found);
+    CHECK((found != NULL) == (status == IMGSIM_OK));
+    imgsim_duplicates_free(found);
+    return status;
 }
 
 int main(void)
@@ -139,10 +139,12 @@ int main(void)
     use_memory_folder();
     CHECK_OK(imgsim_set_blas_threads(1));
     bed_open(&bed, EACH);
-    read_rows(expected);
+    fault_read_rows(&bed, EACH, expected);
     bed_derive(&bed, 4);
     CHECK_OK(search_once());
-    fail_each_allocation(search_once, check_search);
+    fail_each_allocation(search_once, nothing_to_check);
+    fail_each_allocation(check_once, nothing_to_check);
+    fail_each_allocation(find_duplicates_once, nothing_to_check);
     CHECK_OK(search_once());
     CHECK_OK(imgsim_catalog_remove_features(bed.catalog, "embedding-pca4"));
     fail_each_allocation(derive_once, check_derived);

@@ -2,6 +2,7 @@
 /*
  * Whichever allocation fails: an index keeps exactly the rows it had, a projector its model, a file what was saved before.
  */
+#include "faults/fault_bed.h"
 #include "faults/fault_steps.h"
 
 #include <imgsim/index.h>

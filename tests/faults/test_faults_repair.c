@@ -3,7 +3,7 @@
  * Damaged catalogs: each is found, repaired, and the next scan has every image with its features again. Images whose record
  * survived keep id, UUID and label.
  */
-#include "public_bed.h"
+#include "faults/fault_bed.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -39,29 +39,6 @@ static void restore(void)
     if (access(bed.catalog_path, F_OK) == 0)
         bed_remove_folder(bed.catalog_path);
     shell("cp -a '%s' '%s'", pristine, bed.catalog_path);
-}
-
-static const char *picture(unsigned i)
-{
-    static char name[64];
-    unsigned number = i % EACH;
-
-    snprintf(
-        name, sizeof(name), "family%u/%02u.%s", i / EACH, number, number % 2 == 0 ? "png" : "ppm");
-    return name;
-}
-
-static void read_rows(float rows[IMAGES][BED_VALUES])
-{
-    imgsim_features *features = NULL;
-
-    CHECK_OK(imgsim_catalog_open_features(bed.catalog, "embedding", &features));
-    for (unsigned i = 0; i < IMAGES; i++) {
-        int64_t id = bed_find(&bed, bed.catalog, picture(i));
-
-        CHECK_OK(imgsim_features_read(features, &id, 1, rows[i], sizeof(rows[i])));
-    }
-    imgsim_features_free(features);
 }
 
 static void count_line(const char *line, void *user_data)
@@ -112,7 +89,7 @@ static void check_whole(void)
     CHECK_EQUAL(scanned.missing, 0);
     CHECK_EQUAL(imgsim_catalog_get_image_count(bed.catalog), IMAGES);
     bed_verify(bed.catalog);
-    read_rows(rows);
+    fault_read_rows(&bed, EACH, rows);
     CHECK(memcmp(rows, expected, sizeof(rows)) == 0);
     imgsim_catalog_free(bed.catalog);
     bed.catalog = NULL;
@@ -345,7 +322,8 @@ static unsigned count_survivors(void)
         struct known now = {.id = -1};
         int64_t id;
 
-        if (imgsim_catalog_find(bed.catalog, bed_path(&bed, picture(i)), &id) != IMGSIM_OK)
+        if (imgsim_catalog_find(bed.catalog, bed_path(&bed, fault_picture(i, EACH)), &id) !=
+            IMGSIM_OK)
             continue;
         CHECK_OK(imgsim_catalog_get_file(bed.catalog, id, note_known, &now));
         CHECK_EQUAL(now.id, before[i].id);
@@ -489,14 +467,13 @@ static void a_writer_keeps_repairs_away(void)
 
 int main(void)
 {
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
+    use_memory_folder();
     CHECK_OK(imgsim_set_blas_threads(1));
     bed_open(&bed, EACH);
     bed_derive(&bed, 4);
-    read_rows(expected);
+    fault_read_rows(&bed, EACH, expected);
     for (unsigned i = 0; i < IMAGES; i++) {
-        int64_t id = bed_find(&bed, bed.catalog, picture(i));
+        int64_t id = bed_find(&bed, bed.catalog, fault_picture(i, EACH));
 
         CHECK_OK(imgsim_catalog_get_file(bed.catalog, id, note_known, &before[i]));
         CHECK_OK(imgsim_catalog_add_label(bed.catalog, id, "dear"));

@@ -3,7 +3,7 @@
  * SQLite runs out of memory, once, at each of its allocations; and each of its steps is cut off, once, by an error of its own. The
  * call of the library says so, the catalog is sound, and the next run has everything.
  */
-#include "public_bed.h"
+#include "faults/fault_bed.h"
 
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -273,8 +273,7 @@ static void fail_each(const char *what, atomic_long *left, int error, imgsim_sta
 
 int main(void)
 {
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
+    use_memory_folder();
     CHECK_OK(imgsim_set_blas_threads(1));
     use_failing_memory();
     use_layer();
