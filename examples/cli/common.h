@@ -100,8 +100,8 @@ extern const char cli_help_help[];
 
 /* ---- cli_start.c ---- */
 
-/* Take back what was put into the environment before the libraries started. */
-void cli_restore_environment(void);
+/* Take back what was changed before the libraries started. */
+void cli_allow_all_processors(void);
 
 /* The command of a name, or NULL after a message with a suggestion. */
 const struct cli_command *cli_find_command(const char *name);

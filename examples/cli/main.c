@@ -128,6 +128,6 @@ int main(int argc, char **argv)
     imgsim_set_log_callback(on_log, &cli);
     /* The library splits matrix products over its own threads. */
     imgsim_set_blas_threads(1);
-    cli_restore_environment();
+    cli_allow_all_processors();
     return cli_finish_output(run(&cli, argc, argv));
 }
