@@ -144,6 +144,8 @@ struct ims_key_bounds;
 /* Ids of one call at most. */
 #define IMS_KEY_BOUNDS_MAX 1024
 
+/* Whether the index has planes already, and its rows of ids below id_count stand in the slots of these numbers. */
+bool ims_index_has_planes_of_ids(const imgsim_index *index, size_t id_count);
 /* Makes what bounds need from all rows on the threads of `pool`; planes of histograms from the fourth search on, of floats from the eighth. */
 imgsim_status ims_key_bounds_new(
     const imgsim_index *index,

@@ -59,6 +59,8 @@ prepare_coarse(struct ims_key_bounds *bounds, const void *query, struct ims_pool
     const imgsim_index *index = bounds->index;
     const uint64_t asked = atomic_fetch_add(&((imgsim_index *)index)->asked, 1) + 1;
 
+    if (ims_index_has_planes_of_ids(index, 0))
+        return ims_bounds_by_planes(index, query, pool, &bounds->planes);
     if (index->rows.present == NULL)
         return IMGSIM_OK;
     if (index->rows.form == IMS_ROWS_FLOAT && ims_metric_has_planes(index->metric) &&
@@ -72,6 +74,25 @@ prepare_coarse(struct ims_key_bounds *bounds, const void *query, struct ims_pool
     if ((status = ims_coarse_ready(index, pool)) != IMGSIM_OK)
         return status;
     return ims_coarse_prepare(index, &bounds->prepared, &bounds->coarse);
+}
+
+bool ims_index_has_planes_of_ids(const imgsim_index *index, size_t id_count)
+{
+    imgsim_index *asked = (imgsim_index *)index; /* only looked at */
+
+    return index->rows.form == IMS_ROWS_FLOAT && index->factor == NULL &&
+           (index->rows.present != NULL || index->rows.identity) &&
+           index->rows.slot_count >= id_count && atomic_load(&asked->planes_known) &&
+           index->planes != NULL;
+}
+
+/* Whether estimates are made with the sums of the rows; those of all cost as much as reading them. */
+static bool needs_sums(const imgsim_index *index)
+{
+    if (index->rows.form != IMS_ROWS_SPARSE)
+        return index->rows.form == IMS_ROWS_FLOAT;
+    return index->metric == IMGSIM_METRIC_CORRELATION ||
+           index->metric == IMGSIM_METRIC_BHATTACHARYYA;
 }
 
 imgsim_status ims_key_bounds_new(
@@ -89,8 +110,7 @@ imgsim_status ims_key_bounds_new(
     bounds->index = index;
     if ((status = change_query(bounds, &query)) != IMGSIM_OK ||
         (status = ims_prepare(index, query, &bounds->prepared)) != IMGSIM_OK ||
-        (index->rows.form != IMS_ROWS_BITS &&
-         (status = ims_index_sums(index, pool)) != IMGSIM_OK) ||
+        (needs_sums(index) && (status = ims_index_sums(index, pool)) != IMGSIM_OK) ||
         (status = prepare_coarse(bounds, query, pool)) != IMGSIM_OK) {
         ims_key_bounds_free(bounds);
         return status;

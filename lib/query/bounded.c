@@ -292,6 +292,25 @@ bool ims_bounded_serves(
     return true;
 }
 
+/* A stored exact index with planes where there is a fresh one, else the one over the catalog's rows. */
+static imgsim_status choose_index(
+    const struct ims_bounded *work,
+    imgsim_query *query,
+    struct ims_space *space,
+    const imgsim_index **out_index)
+{
+    imgsim_status status;
+
+    *out_index = NULL;
+    if (space->row_type == IMGSIM_ROW_FLOAT32 &&
+        (status = ims_space_stored(query, space, out_index)) != IMGSIM_OK)
+        return status;
+    if (*out_index != NULL && imgsim_index_get_kind(*out_index) == IMGSIM_INDEX_EXACT &&
+        ims_index_has_planes_of_ids(*out_index, work->id_count))
+        return IMGSIM_OK;
+    return ims_space_exact(space, out_index);
+}
+
 static imgsim_status open_channel(
     struct ims_bounded *work,
     imgsim_query *query,
@@ -306,7 +325,7 @@ static imgsim_status open_channel(
     channel->rows = rows;
     channel->share = ims_channel_share(query, c);
     work->channel_count = c + 1;
-    if ((status = ims_space_exact(&query->channels[c].space, &index)) != IMGSIM_OK)
+    if ((status = choose_index(work, query, &query->channels[c].space, &index)) != IMGSIM_OK)
         return status;
     for (size_t row = 0; row < rows->count && status == IMGSIM_OK; row++)
         status =
@@ -399,6 +418,16 @@ static void bounded_clear(struct ims_bounded *work)
     ims_free(work->least);
 }
 
+/* One more than the largest id of a set: every channel has rows up to there. */
+static size_t id_count(const struct ims_bitset *set)
+{
+    uint64_t count = set->count;
+
+    while (count > 0 && !ims_bitset_test(set, (int64_t)count - 1))
+        count--;
+    return (size_t)count;
+}
+
 imgsim_status ims_bounded_candidates(
     imgsim_query *query,
     const struct ims_channel_rows *rows,
@@ -410,14 +439,14 @@ imgsim_status ims_bounded_candidates(
     struct found found = {0};
     struct ims_bounded work = {
         .eligible = eligible,
-        .id_count = (size_t)eligible->count,
+        .id_count = id_count(eligible),
         .eligible_count = (size_t)eligible_count,
         .k = query->options.k,
-        .task_count = ((size_t)eligible->count + IMS_BOUNDED_TASK - 1) / IMS_BOUNDED_TASK,
         /* What scores less than min_score is no hit, whatever its place; no score is below 0. */
         .threshold = query->options.min_score > 0 ? query->options.min_score : 0,
     };
 
+    work.task_count = (work.id_count + IMS_BOUNDED_TASK - 1) / IMS_BOUNDED_TASK;
     status = ims_query_pool(query, &work.pool);
     for (size_t c = 0; c < query->channel_count && status == IMGSIM_OK; c++)
         status = open_channel(&work, query, c, &rows[c]);

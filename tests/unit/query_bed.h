@@ -20,7 +20,9 @@
 #ifndef BED_IMAGES
 #define BED_IMAGES 260
 #endif
+#ifndef BED_FLOATS
 #define BED_FLOATS 12
+#endif
 #define BED_BINS 48
 #define BED_HASH_BYTES 8
 #define BED_FEATURES 4

@@ -4,11 +4,16 @@
  * bounds are used for make the same query rank everything; its first hits are the reference.
  */
 #define BED_IMAGES 2400
+#define BED_FLOATS 40 /* enough for planes */
 #include "query_bed.h"
 
+#include <imgsim/derive.h>
+
+#include "index/index.h"
 #include "query/query.h"
 
-#define CASES 300
+#define CASES 200
+#define STORED_CASES 100
 #define ALL_K 200 /* more than one in sixteen */
 
 static struct bed bed;
@@ -184,12 +189,12 @@ static void compare(const struct question *question)
     imgsim_query_free(everything);
 }
 
-static void random_questions_are_answered_as_by_ranking_all(void)
+static void random_questions_are_answered_as_by_ranking_all(uint64_t seed, int cases)
 {
     struct ims_rng rng;
 
-    ims_rng_init(&rng, 5);
-    for (int i = 0; i < CASES; i++) {
+    ims_rng_init(&rng, seed);
+    for (int i = 0; i < cases; i++) {
         struct question question = draw(&rng);
 
         compare(&question);
@@ -229,14 +234,10 @@ static void answers_are_the_plain_ones(void)
     }
 }
 
-/* Bounds must rule most images out, or else nothing of the above was seen. */
-static void bounds_rule_images_out(void)
+/* Embedding, colour and hash of one image. */
+static struct question usual_question(void)
 {
     struct question question = {.plain = {.rrf_k = 60}};
-    struct ims_channel_rows rows[3] = {0};
-    struct ims_bitset eligible = {0}, left = {0};
-    imgsim_query *query;
-    uint64_t count;
 
     question.plain.ids[0] = 20;
     question.plain.weights[0] = 1;
@@ -247,7 +248,18 @@ static void bounds_rule_images_out(void)
         (struct plain_channel){BED_COLOR, IMGSIM_METRIC_CHI_SQUARE, 0.2, NULL};
     question.plain.channels[2] = (struct plain_channel){BED_HASH, IMGSIM_METRIC_HAMMING, 0.1, NULL};
     question.plain.channel_count = 3;
-    query = ask(&question, 10, 2);
+    return question;
+}
+
+/* Bounds must rule most images out, or else nothing of the above was seen. */
+static void bounds_rule_images_out(void)
+{
+    const struct question question = usual_question();
+    struct ims_channel_rows rows[3] = {0};
+    struct ims_bitset eligible = {0}, left = {0};
+    imgsim_query *query = ask(&question, 10, 2);
+    uint64_t count;
+
     CHECK_OK(ims_query_eligible(query, &eligible));
     count = ims_bitset_popcount(&eligible);
     for (size_t c = 0; c < 3; c++)
@@ -258,6 +270,7 @@ static void bounds_rule_images_out(void)
         CHECK(ims_bitset_popcount(&left) >= 10 && ims_bitset_popcount(&left) < 40);
         ims_bitset_clear(&left);
     }
+    CHECK(ims_index_has_planes_of_ids(query->channels[0].space.exact, BED_IMAGES));
     query->options.fusion = IMGSIM_FUSE_RRF;
     CHECK(!ims_bounded_serves(query, rows, count));
     query->options.fusion = IMGSIM_FUSE_SUM;
@@ -272,6 +285,53 @@ static void bounds_rule_images_out(void)
     imgsim_query_free(query);
 }
 
+/* ---- a stored index ---- */
+
+static void first_search(bool stored)
+{
+    const struct question question = usual_question();
+    imgsim_query *query = ask(&question, 10, 2);
+    imgsim_result *result;
+
+    CHECK_OK(imgsim_query_search(query, &result));
+    CHECK((query->channels[0].space.stored != NULL) == stored);
+    CHECK((query->channels[0].space.exact == NULL) == stored);
+    imgsim_result_free(result);
+    imgsim_query_free(query);
+}
+
+/* Fresh exact indexes have the planes from the first search on; others are not used. */
+static void stored_planes_are_used_while_fresh(void)
+{
+    imgsim_index_options options;
+    struct ims_catalog_writer *writer;
+    uint32_t numbers[BED_FEATURES];
+    struct ims_file_record record = {.path = "new.png", .format = "png", .reason = ""};
+    int64_t id;
+
+    CHECK_OK(imgsim_index_options_init(&options, sizeof(options)));
+    options.kind = IMGSIM_INDEX_EXACT;
+    options.metric = IMGSIM_METRIC_DEFAULT;
+    first_search(false);
+    CHECK_OK(imgsim_derive_index(bed.catalog, "embedding", &options, NULL));
+    first_search(true);
+    random_questions_are_answered_as_by_ranking_all(9, STORED_CASES);
+
+    CHECK_OK(ims_catalog_writer_open(bed.catalog, "test", &writer));
+    bed_define(writer, numbers);
+    CHECK_OK(ims_catalog_writer_new_id(writer, &id));
+    record.id = id;
+    CHECK_OK(ims_uuid_new(record.uuid));
+    record.state = IMGSIM_FILE_OK;
+    record.features = UINT64_C(1) << numbers[BED_EMBEDDING];
+    CHECK_OK(ims_catalog_writer_put_row(writer, numbers[BED_EMBEDDING], id, bed.embedding[0]));
+    CHECK_OK(ims_catalog_writer_put_file(writer, &record));
+    CHECK_OK(ims_catalog_writer_commit(writer));
+    ims_catalog_writer_close(writer);
+    CHECK_OK(imgsim_catalog_refresh(bed.catalog));
+    first_search(false);
+}
+
 int main(void)
 {
     CHECK_OK(imgsim_set_blas_threads(1));
@@ -279,8 +339,16 @@ int main(void)
     make_rows();
     bed_write(&bed);
     bounds_rule_images_out();
-    random_questions_are_answered_as_by_ranking_all();
+    random_questions_are_answered_as_by_ranking_all(5, CASES);
     answers_are_the_plain_ones();
+    bed_close(&bed);
+
+    bed_open_empty(&bed);
+    make_rows();
+    for (int i = 0; i < BED_IMAGES; i++) /* slots of a stored index are ids then */
+        bed.has[BED_EMBEDDING][i] = bed.live[i] = 1;
+    bed_write(&bed);
+    stored_planes_are_used_while_fresh();
     bed_close(&bed);
     return 0;
 }
