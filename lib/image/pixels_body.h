@@ -115,9 +115,12 @@ static void sum_cell(
 
         for (size_t y = 0; y < cell->count; y++, value += stride)
             sum += *value;
-        out[i] = sum * cell->whole + rows[i] * cell->first;
+        sum *= cell->whole;
+        if (cell->first > 0)
+            sum += rows[i] * cell->first;
         if (cell->last > 0)
-            out[i] += *value * cell->last;
+            sum += *value * cell->last;
+        out[i] = sum;
     }
 }
 
