@@ -504,7 +504,8 @@ static imgsim_status extend(imgsim_index *index, struct ims_pool *pool)
     }
     if (index->coarse == NULL && (status = make(index, size, &index->coarse)) != IMGSIM_OK)
         return status;
-    if ((status = ims_coarse_own(index->coarse)) != IMGSIM_OK)
+    if ((status = ims_coarse_own(index->coarse)) != IMGSIM_OK ||
+        (status = ims_rows_pack_counts(&index->rows, pool)) != IMGSIM_OK)
         return status;
     if (!grow(index->coarse, work.end))
         return ims_fail_memory(work.end * (index->coarse->groups[0] + index->coarse->groups[1]));

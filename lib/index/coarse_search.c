@@ -142,16 +142,18 @@ static imgsim_status lower_bound(struct shared_bound *bound, const double *upper
 /* Ask for a row's entries before they are needed. */
 static void fetch(const struct ims_rows *rows, uint32_t slot)
 {
+    const uint16_t *packed;
     size_t first, length;
 
     if (rows->form != IMS_ROWS_SPARSE)
         return;
+    packed = ims_rows_packed(rows);
     first = rows->offsets[slot];
     length = rows->lengths[slot];
     for (size_t e = 0; e < length; e += 32) {
         __builtin_prefetch(rows->bins + first + e);
-        if (rows->packed != NULL)
-            __builtin_prefetch(rows->packed + first + e);
+        if (packed != NULL)
+            __builtin_prefetch(packed + first + e);
     }
 }
 

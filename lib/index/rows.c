@@ -43,6 +43,7 @@ void ims_rows_clear(struct ims_rows *rows)
     } else if (rows->present != NULL) {
         ims_free(rows->sums); /* of borrowed rows, worked out by us */
     }
+    ims_packed_counts_free(atomic_load(&rows->again));
     ims_free(rows->free_slots);
     ims_free(rows->table);
     memset(rows, 0, sizeof(*rows));
@@ -269,6 +270,7 @@ imgsim_status ims_rows_own(struct ims_rows *rows)
 
     if (rows->owned)
         return IMGSIM_OK;
+    atomic_store(&copy.again, NULL);
     copy.owned = true;
     copy.slot_capacity = slots;
     copy.bin_capacity = copy.packed_capacity = entries;
@@ -301,6 +303,7 @@ imgsim_status ims_rows_own(struct ims_rows *rows)
     }
     copy.free_slots = rows->free_slots;
     copy.table = rows->table;
+    ims_packed_counts_free(atomic_load(&rows->again));
     *rows = copy;
     return IMGSIM_OK;
 }
@@ -350,8 +353,23 @@ static int compare_large(const void *left, const void *right)
     return a->entry < b->entry ? -1 : a->entry > b->entry;
 }
 
+/* Packed counts of the rows, owned or borrowed ones that were packed. False: they are not. */
+static bool packed_of(const struct ims_rows *rows, struct ims_packed_counts *out)
+{
+    const struct ims_packed_counts *again;
+
+    if (rows->counts == NULL) {
+        *out = (struct ims_packed_counts){rows->packed, rows->large, rows->large_count};
+        return true;
+    }
+    if ((again = atomic_load_explicit(&rows->again, memory_order_acquire)) == NULL)
+        return false;
+    *out = *again;
+    return true;
+}
+
 /* The first large count whose entry is not below `entry`. */
-static size_t find_large(const struct ims_rows *rows, uint64_t entry)
+static size_t find_large(const struct ims_packed_counts *rows, uint64_t entry)
 {
     size_t low = 0, high = rows->large_count;
 
@@ -370,6 +388,7 @@ static size_t find_large(const struct ims_rows *rows, uint64_t entry)
 static void compact_entries(struct ims_rows *rows)
 {
     const size_t live = rows->entry_count - rows->dead_entries;
+    const struct ims_packed_counts old = {rows->packed, rows->large, rows->large_count};
     size_t used = 0, large_used = 0;
     uint16_t *bins, *packed;
     struct ims_large_count *large;
@@ -391,7 +410,7 @@ static void compact_entries(struct ims_rows *rows)
 
         memcpy(bins + used, rows->bins + start, length * sizeof(*bins));
         memcpy(packed + used, rows->packed + start, length * sizeof(*packed));
-        for (size_t at = find_large(rows, start);
+        for (size_t at = find_large(&old, start);
              at < rows->large_count && rows->large[at].entry < start + length; at++)
             large[large_used++] = (struct ims_large_count){
                 rows->large[at].entry - start + used, rows->large[at].count};
@@ -513,23 +532,29 @@ void ims_rows_release(struct ims_rows *rows, uint32_t slot)
     rows->free_slots[rows->free_count++] = slot;
 }
 
+const uint16_t *ims_rows_packed(const struct ims_rows *rows)
+{
+    struct ims_packed_counts packed;
+
+    return packed_of(rows, &packed) ? packed.counts : NULL;
+}
+
 const uint32_t *
 ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32_t *room)
 {
-    const uint16_t *packed;
+    struct ims_packed_counts packed;
     uint32_t large = 0;
 
-    if (rows->counts != NULL)
+    if (!packed_of(rows, &packed))
         return rows->counts + entry;
-    packed = rows->packed + entry;
     for (size_t e = 0; e < length; e++) {
-        room[e] = packed[e];
-        large |= (uint32_t)(packed[e] == IMS_COUNT_LARGE);
+        room[e] = packed.counts[entry + e];
+        large |= (uint32_t)(room[e] == IMS_COUNT_LARGE);
     }
     if (large != 0)
-        for (size_t at = find_large(rows, entry);
-             at < rows->large_count && rows->large[at].entry < entry + length; at++)
-            room[rows->large[at].entry - entry] = (uint32_t)rows->large[at].count;
+        for (size_t at = find_large(&packed, entry);
+             at < packed.large_count && packed.large[at].entry < entry + length; at++)
+            room[packed.large[at].entry - entry] = (uint32_t)packed.large[at].count;
     return room;
 }
 
@@ -537,21 +562,22 @@ ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32
 static uint64_t count_total(const struct ims_rows *rows, uint32_t slot)
 {
     const size_t first = rows->offsets[slot], length = rows->lengths[slot];
+    struct ims_packed_counts packed;
     uint64_t total = 0;
     uint32_t part = 0; /* of at most 65536 packed counts */
 
-    if (rows->counts != NULL) {
+    if (!packed_of(rows, &packed)) {
         for (size_t e = 0; e < length; e++)
             total += rows->counts[first + e];
         return total;
     }
     for (size_t e = 0; e < length; e++)
-        part += rows->packed[first + e];
+        part += packed.counts[first + e];
     total = part;
-    if (rows->large_count > 0)
-        for (size_t at = find_large(rows, first);
-             at < rows->large_count && rows->large[at].entry < first + length; at++)
-            total += rows->large[at].count - IMS_COUNT_LARGE;
+    if (packed.large_count > 0)
+        for (size_t at = find_large(&packed, first);
+             at < packed.large_count && packed.large[at].entry < first + length; at++)
+            total += packed.large[at].count - IMS_COUNT_LARGE;
     return total;
 }
 

@@ -4,7 +4,9 @@
 #define IMS_INDEX_ROWS_H
 
 #include "core/status.h"
+#include "core/threads.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Slots are numbered with 32 bits. */
@@ -19,6 +21,13 @@ enum ims_rows_form { IMS_ROWS_FLOAT, IMS_ROWS_BITS, IMS_ROWS_SPARSE };
 struct ims_large_count {
     uint64_t entry;
     uint64_t count;
+};
+
+/* Counts of borrowed rows, packed. */
+struct ims_packed_counts {
+    uint16_t *counts;
+    struct ims_large_count *large;
+    size_t large_count;
 };
 
 /* Of one row in double precision, by lib/simd/reference.h: the sum of its values and of their squares. */
@@ -53,6 +62,7 @@ struct ims_rows {
      * IMS_COUNT_LARGE stands for one in the list of large counts, which is sorted by entry.
      */
     const uint32_t *counts;
+    _Atomic(struct ims_packed_counts *) again; /* borrowed ones once more, from then on used */
     uint16_t *packed;
     struct ims_large_count *large;
     size_t entry_count;
@@ -104,6 +114,13 @@ void ims_rows_forget(struct ims_rows *rows, uint32_t slot);
 /* Let a forgotten slot be reused; room for it was made by reserving or owning. */
 void ims_rows_release(struct ims_rows *rows, uint32_t slot);
 
+/*
+ * Pack borrowed counts on the threads of `pool`, while others may read them: 2 bytes an entry, for which the mapped pages of 4 are
+ * let go, chunk by chunk. Nothing where they are not borrowed, or packed already.
+ */
+imgsim_status ims_rows_pack_counts(struct ims_rows *rows, struct ims_pool *pool);
+void ims_packed_counts_free(struct ims_packed_counts *packed);
+
 /* Slot of an id, IMS_NO_SLOT if it is not there. */
 uint32_t ims_rows_find(const struct ims_rows *rows, int64_t id);
 /* Find out largest id, live rows and table from `ids` (after opening a file). */
@@ -118,6 +135,9 @@ int64_t ims_rows_id(const struct ims_rows *rows, uint32_t slot);
  */
 const uint32_t *
 ims_rows_counts(const struct ims_rows *rows, size_t entry, size_t length, uint32_t *room);
+
+/* Packed counts of all entries, NULL if they are not packed. */
+const uint16_t *ims_rows_packed(const struct ims_rows *rows);
 
 /* Sums of a row from its values. */
 struct ims_row_sums ims_rows_sum(const struct ims_rows *rows, uint32_t slot);

@@ -12,6 +12,10 @@
 
 #include <imgsim/index.h>
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define ROWS 2600
 #define QUERIES 10
 #define K 9
@@ -343,6 +347,44 @@ static void budget_holds(int32_t metric)
     max_bytes = 0;
 }
 
+/* Rows of somebody else, in memory and mapped: their counts are packed with the planes, and stay as they are. */
+static void borrowed_counts_are_packed(int32_t metric)
+{
+    static uint8_t present[ROWS / 8 + 1];
+    const size_t size = (offsets[ROWS - 1] + lengths[ROWS - 1]) * sizeof(*counts);
+    char path[64];
+    uint32_t *mapped;
+    int file;
+
+    find_keys(metric);
+    memset(present, 0xff, sizeof(present));
+    snprintf(path, sizeof(path), "counts-%d", (int)getpid());
+    CHECK((file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600)) >= 0);
+    CHECK(write(file, counts, size) == (ssize_t)size);
+    mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    CHECK(mapped != MAP_FAILED);
+    for (int pass = 0; pass < 2; pass++) {
+        imgsim_index_options options;
+        imgsim_index *index;
+
+        CHECK_OK(imgsim_index_options_init(&options, sizeof(options)));
+        options.metric = metric;
+        options.dimension = dimension;
+        CHECK_OK(ims_index_new_borrowed_sparse(
+            &options, offsets, lengths, bins, pass == 0 ? counts : mapped, ROWS, present, ROWS,
+            normalize, &index));
+        check_answers(index, metric, NULL, NULL, K);
+        CHECK(index->coarse != NULL && ims_rows_packed(&index->rows) != NULL);
+        check_bounds(index, metric);
+        check_answers(index, metric, NULL, NULL, 300);
+        imgsim_index_free(index);
+        CHECK(memcmp(counts, mapped, size) == 0);
+    }
+    munmap(mapped, size);
+    close(file);
+    unlink(path);
+}
+
 static void max_distance_cuts(void)
 {
     imgsim_index *index = new_index(IMGSIM_METRIC_L1);
@@ -393,6 +435,7 @@ static void all_checks(void)
             make_rows();
             for (size_t m = 0; m < (d == 2 ? 2 : sizeof(metrics) / sizeof(metrics[0])); m++)
                 check_metric(metrics[m]);
+            borrowed_counts_are_packed(metrics[d]);
             if (normalize) {
                 for (size_t m = 0; m < 2 && d == 0; m++)
                     budget_holds(metrics[m]);
