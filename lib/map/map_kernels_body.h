@@ -144,24 +144,35 @@ INLINE uint32_t scramble(uint32_t h)
  * Whether an edge pulls in this epoch: its phase, the same at both ends, advances by its rate, and it pulls when that
  * passes 2^32.
  */
-INLINE int fires(uint32_t i, uint32_t j, uint32_t rate, uint32_t epoch)
+INLINE uint32_t fires(uint32_t i, uint32_t j, uint32_t rate, uint32_t epoch)
 {
     const uint32_t phase = scramble((i + j) * 0x9e3779b1u ^ (i ^ j));
     const uint32_t before = phase + rate * epoch;
 
-    return (uint32_t)(before + rate) < rate || rate == UINT32_MAX;
+    return ((uint32_t)(before + rate) < rate) | (rate == UINT32_MAX);
 }
 
-/* One coordinate of points, in lanes. */
+/* Coordinates of points, in lanes; two of them are read as one. */
 INLINE void gather(
     const float *restrict positions,
     uint32_t dimension,
-    uint32_t c,
     const uint32_t *restrict points,
-    float *restrict out)
+    float (*restrict out)[LANES])
 {
-    for (int l = 0; l < LANES; l++)
-        out[l] = positions[(int32_t)(points[l] * dimension + c)];
+    if (dimension == 2) {
+        float pairs[2 * LANES];
+
+        for (int l = 0; l < LANES; l++)
+            memcpy(pairs + 2 * l, positions + (size_t)points[l] * 2, 2 * sizeof(float));
+        for (int l = 0; l < LANES; l++) {
+            out[0][l] = pairs[2 * l];
+            out[1][l] = pairs[2 * l + 1];
+        }
+        return;
+    }
+    for (uint32_t c = 0; c < dimension; c++)
+        for (int l = 0; l < LANES; l++)
+            out[c][l] = positions[(int32_t)(points[l] * dimension + c)];
 }
 
 /* x^b in lanes. */
@@ -188,12 +199,12 @@ INLINE void pull_lanes(
 {
     const float numerator = -2.0f * step->a * step->b, twice = 2.0f * step->alpha, a = step->a;
     float square[LANES] = {0.0f}, safe[LANES], power_b[LANES], factor[LANES];
-    float delta[3][LANES], there[LANES];
+    float delta[3][LANES], there[3][LANES];
 
+    gather(step->positions, dimension, other, there);
     for (uint32_t c = 0; c < dimension; c++) {
-        gather(step->positions, dimension, c, other, there);
         for (int l = 0; l < LANES; l++) {
-            delta[c][l] = y[c][l] - there[l];
+            delta[c][l] = y[c][l] - there[c][l];
             square[l] += delta[c][l] * delta[c][l];
         }
     }
@@ -229,17 +240,17 @@ INLINE void push(
     for (uint32_t slot = 0; slot < slots; slot += LANES) {
         uint32_t other[LANES];
         float square[LANES], safe[LANES], power_b[LANES], factor[LANES];
-        float delta[3][LANES], there[LANES];
+        float delta[3][LANES], there[3][LANES];
 
         for (int l = 0; l < LANES; l++)
             other[l] =
                 (uint32_t)(((uint64_t)scramble(base + (slot + (uint32_t)l) * 0x85ebca77u) * step->count) >> 32);
         for (int l = 0; l < LANES; l++)
             square[l] = 0.0f;
+        gather(step->positions, dimension, other, there);
         for (uint32_t c = 0; c < dimension; c++) {
-            gather(step->positions, dimension, c, other, there);
             for (int l = 0; l < LANES; l++) {
-                delta[c][l] = y[c] - there[l];
+                delta[c][l] = y[c] - there[c][l];
                 square[l] += delta[c][l] * delta[c][l];
             }
         }
@@ -269,23 +280,33 @@ INLINE void push(
 /* Pulls of each of 16 points that are collected before they are done. */
 #define ROUND 32
 
-/* The next edges of a vertex that pull in this epoch, at most ROUND, into lane `lane`; returns how many. */
+/*
+ * The next edges of a vertex up to `last` that pull in this epoch, at most ROUND, into lane `lane`; returns how many. Whether is
+ * found for LANES of them at a time.
+ */
 INLINE uint32_t collect(
     const struct ims_umap_step *step,
     uint32_t vertex,
     uint64_t *cursor,
+    uint64_t last,
     int lane,
     uint32_t (*fired)[LANES])
 {
-    const uint64_t last = step->starts[vertex + 1];
-    uint32_t count = 0;
+    uint32_t count = 0, pulls[LANES];
     uint64_t e = *cursor;
 
+    for (; e + LANES <= last && count + LANES <= ROUND; e += LANES) {
+        for (int l = 0; l < LANES; l++)
+            pulls[l] = fires(
+                vertex, step->targets[e + (uint64_t)l], step->rates[e + (uint64_t)l], step->epoch);
+        for (int l = 0; l < LANES; l++) {
+            fired[count][lane] = step->targets[e + (uint64_t)l];
+            count += pulls[l];
+        }
+    }
     for (; e < last && count < ROUND; e++) {
-        const uint32_t other = step->targets[e];
-
-        fired[count][lane] = other;
-        count += (uint32_t)fires(vertex, other, step->rates[e], step->epoch);
+        fired[count][lane] = step->targets[e];
+        count += fires(vertex, step->targets[e], step->rates[e], step->epoch);
     }
     *cursor = e;
     return count;
@@ -296,6 +317,7 @@ INLINE void move_group(
     const struct ims_umap_step *step,
     uint32_t dimension,
     const uint32_t *vertices,
+    const uint64_t *starts,
     size_t count,
     float *moved)
 {
@@ -308,7 +330,7 @@ INLINE void move_group(
         for (uint32_t c = 0; c < dimension; c++)
             y[c][l] = step->positions[(size_t)vertices[l] * dimension + c];
     for (size_t l = 0; l < count; l++)
-        cursors[l] = step->starts[vertices[l]];
+        cursors[l] = starts[l];
     while (busy) {
         uint32_t most = 0;
 
@@ -316,12 +338,13 @@ INLINE void move_group(
         for (uint32_t s = 0; s < ROUND; s++)
             memcpy(fired[s], vertices, sizeof(fired[s]));
         for (size_t l = 0; l < count; l++) {
-            const uint32_t found = collect(step, vertices[l], &cursors[l], (int)l, fired);
+            const uint32_t found =
+                collect(step, vertices[l], &cursors[l], starts[l + 1], (int)l, fired);
 
             fired[found][l] = vertices[l]; /* what a test that failed has left */
             most = found > most ? found : most;
             pulls[l] += found;
-            busy |= cursors[l] < step->starts[vertices[l] + 1];
+            busy |= cursors[l] < starts[l + 1];
         }
         for (uint32_t s = 0; s < most; s++)
             pull_lanes(step, dimension, vertices, fired[s], y);
@@ -350,7 +373,7 @@ INLINE void move_vertices(
 
         for (size_t l = 0; l < LANES; l++)
             vertices[l] = (uint32_t)(first + (l < count ? i + l : i) * stride);
-        move_group(step, dimension, vertices, count, moved + i * dimension);
+        move_group(step, dimension, vertices, step->starts + i, count, moved + i * dimension);
     }
 }
 
@@ -389,7 +412,7 @@ INLINE double attract(
         for (uint64_t e = edges->starts[i]; e < last; e += LANES) {
             const int count = last - e < LANES ? (int)(last - e) : LANES;
             float factor[LANES], square[LANES], weight[LANES];
-            float delta[3][LANES], there[LANES];
+            float delta[3][LANES], there[3][LANES];
             uint32_t other[LANES];
 
             if (count == LANES) {
@@ -405,10 +428,10 @@ INLINE double attract(
             }
             for (int l = 0; l < LANES; l++)
                 square[l] = 1.0f;
+            gather(edges->positions, dimension, other, there);
             for (uint32_t c = 0; c < dimension; c++) {
-                gather(edges->positions, dimension, c, other, there);
                 for (int l = 0; l < LANES; l++) {
-                    delta[c][l] = y[c] - there[l];
+                    delta[c][l] = y[c] - there[c][l];
                     square[l] += delta[c][l] * delta[c][l];
                 }
             }

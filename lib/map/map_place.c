@@ -268,7 +268,7 @@ static imgsim_status place_umap(struct placing *placing)
         rates[e] = (uint32_t)(fmin(placing->edges.weights[e], 1.0) * 4294967295.0);
     ims_umap_curve(options->min_dist, options->spread, &a, &b);
     job.step = (struct ims_umap_step){
-        .starts = placing->edges.starts,
+        .starts = placing->edges.starts + placing->n,
         .targets = placing->edges.targets,
         .rates = rates,
         .positions = placing->positions,

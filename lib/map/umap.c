@@ -30,36 +30,59 @@ uint32_t ims_umap_epochs(const imgsim_map_options *options, size_t count)
     return count <= 10000 ? 500 : 200;
 }
 
-/* ---- rates ---- */
+/* ---- pulls ---- */
 
-/* Drop the edges too weak to pull even once, and turn weights into rates. */
-static uint32_t *make_rates(struct ims_map_edges *edges, uint32_t epochs)
+/* Edges as the epochs read them: those of a block's points lie together. Zero it before use. */
+struct pulls {
+    uint64_t *starts; /* n + 1, by block and point */
+    uint32_t *targets;
+    uint32_t *rates;
+};
+
+static void pulls_clear(struct pulls *pulls)
+{
+    ims_free(pulls->starts);
+    ims_free(pulls->targets);
+    ims_free(pulls->rates);
+}
+
+/* Points of a block. */
+static size_t block_size(size_t n, size_t block)
+{
+    return n > block ? (n - block - 1) / BLOCKS + 1 : 0;
+}
+
+/* Turn weights into rates, without the edges that are too weak to pull even once. */
+static imgsim_status
+pulls_init(struct pulls *pulls, const struct ims_map_edges *edges, uint32_t epochs)
 {
     const size_t n = edges->count;
-    uint32_t *rates = ims_alloc_array(edges->starts[n], sizeof(uint32_t));
+    uint64_t used = 0;
+    size_t row = 0;
     float largest = 0.0f;
-    uint64_t used = 0, first = 0;
 
-    if (rates == NULL)
-        return NULL;
+    pulls->starts = ims_alloc_array(n + 1, sizeof(uint64_t));
+    pulls->targets = ims_alloc_array(edges->starts[n], sizeof(uint32_t));
+    pulls->rates = ims_alloc_array(edges->starts[n], sizeof(uint32_t));
+    if (pulls->starts == NULL || pulls->targets == NULL || pulls->rates == NULL)
+        return ims_fail_memory(edges->starts[n] * sizeof(uint32_t));
     for (uint64_t e = 0; e < edges->starts[n]; e++)
         if (edges->weights[e] > largest)
             largest = edges->weights[e];
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t end = edges->starts[i + 1];
+    for (size_t block = 0; block < BLOCKS; block++)
+        for (size_t i = block; i < n; i += BLOCKS) {
+            pulls->starts[row++] = used;
+            for (uint64_t e = edges->starts[i]; e < edges->starts[i + 1]; e++) {
+                const double rate = (double)edges->weights[e] / largest;
 
-        for (uint64_t e = first; e < end; e++) {
-            const double rate = (double)edges->weights[e] / largest;
-
-            if (rate * epochs < 1.0)
-                continue;
-            edges->targets[used] = edges->targets[e];
-            rates[used++] = (uint32_t)(rate * 4294967295.0);
+                if (rate * epochs < 1.0)
+                    continue;
+                pulls->targets[used] = edges->targets[e];
+                pulls->rates[used++] = (uint32_t)(rate * 4294967295.0);
+            }
         }
-        first = end;
-        edges->starts[i + 1] = used;
-    }
-    return rates;
+    pulls->starts[row] = used;
+    return IMGSIM_OK;
 }
 
 /* ---- the start ---- */
@@ -114,7 +137,8 @@ static imgsim_status move_items(void *context, size_t item, uint32_t worker)
 
 static imgsim_status run_epoch(
     const struct ims_map_job *job,
-    const struct ims_umap_step *step,
+    const struct pulls *pulls,
+    struct ims_umap_step *step,
     float *positions,
     float *moved)
 {
@@ -123,10 +147,14 @@ static imgsim_status run_epoch(
     for (size_t b = 0; b < BLOCKS; b++) {
         /* Another order of the blocks every epoch. */
         const size_t first = (b * 5 + step->epoch * 7) % BLOCKS;
-        struct block block = {step, first, n > first ? (n - first - 1) / BLOCKS + 1 : 0, moved};
-        imgsim_status status = ims_pool_run(
-            job->pool, (block.count + ITEM_POINTS - 1) / ITEM_POINTS, move_items, &block);
+        struct block block = {step, first, block_size(n, first), moved};
+        imgsim_status status;
 
+        step->starts = pulls->starts;
+        for (size_t before = 0; before < first; before++)
+            step->starts += block_size(n, before);
+        status = ims_pool_run(
+            job->pool, (block.count + ITEM_POINTS - 1) / ITEM_POINTS, move_items, &block);
         if (status != IMGSIM_OK)
             return status;
         for (size_t i = 0; i < block.count; i++)
@@ -135,20 +163,16 @@ static imgsim_status run_epoch(
     return IMGSIM_OK;
 }
 
-static imgsim_status run_epochs(
-    const struct ims_map_job *job,
-    const struct ims_map_edges *edges,
-    const uint32_t *rates,
-    uint32_t epochs)
+static imgsim_status
+run_epochs(const struct ims_map_job *job, const struct pulls *pulls, uint32_t epochs)
 {
     const imgsim_map_options *options = job->options;
-    const size_t n = edges->count;
+    const size_t n = job->map->count;
     const double alpha = options->learning_rate > 0.0 ? options->learning_rate : 1.0;
     float *moved = ims_alloc_array((n / BLOCKS + 1) * options->dimension, sizeof(float));
     struct ims_umap_step step = {
-        .starts = edges->starts,
-        .targets = edges->targets,
-        .rates = rates,
+        .targets = pulls->targets,
+        .rates = pulls->rates,
         .positions = job->map->positions,
         .count = (uint32_t)n,
         .dimension = options->dimension,
@@ -168,7 +192,7 @@ static imgsim_status run_epochs(
         step.epoch = epoch;
         step.salt = (uint32_t)ims_mix64(options->seed + ((uint64_t)epoch << 32));
         step.alpha = (float)(alpha * (1.0 - (double)(epoch > 0 ? epoch - 1 : 0) / epochs));
-        if ((status = run_epoch(job, &step, job->map->positions, moved)) == IMGSIM_OK) {
+        if ((status = run_epoch(job, pulls, &step, job->map->positions, moved)) == IMGSIM_OK) {
             atomic_fetch_add(&job->meter->done, 1);
             status = ims_meter_tick(job->meter, false);
         }
@@ -184,7 +208,7 @@ imgsim_status ims_umap_layout(const struct ims_map_job *job)
     const uint32_t epochs = ims_umap_epochs(job->options, map->count);
     float *weights = ims_alloc_array(map->count * k, sizeof(float));
     struct ims_map_edges edges = {0};
-    uint32_t *rates = NULL;
+    struct pulls pulls = {0};
     imgsim_status status;
     bool warm = false;
 
@@ -200,15 +224,14 @@ imgsim_status ims_umap_layout(const struct ims_map_job *job)
         goto done;
     if (!warm)
         scale_start(job, map->positions);
-    if ((rates = make_rates(&edges, epochs)) == NULL) {
-        status = ims_fail_memory(edges.starts[edges.count] * sizeof(uint32_t));
+    if ((status = pulls_init(&pulls, &edges, epochs)) != IMGSIM_OK)
         goto done;
-    }
-    status = run_epochs(job, &edges, rates, epochs);
+    ims_map_edges_clear(&edges);
+    status = run_epochs(job, &pulls, epochs);
 
 done:
     ims_free(weights);
-    ims_free(rates);
+    pulls_clear(&pulls);
     ims_map_edges_clear(&edges);
     return status;
 }
