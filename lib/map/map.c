@@ -271,13 +271,19 @@ imgsim_status ims_map_make(
     imgsim_map **out_map)
 {
     struct ims_meter meter = {0};
-    struct ims_map_job job = {rows, options, NULL, &meter, NULL, kept};
+    struct ims_map_axes axes = {0};
+    struct ims_map_job job = {rows, options, NULL, &meter, NULL, kept, &axes};
     struct finite_check check = {rows};
     imgsim_status status;
 
     if ((status = ims_pool_new(options->threads, &job.pool)) != IMGSIM_OK ||
         (status = ims_map_alloc(rows->count, options->dimension, &job.map)) != IMGSIM_OK)
         goto done;
+    axes.values = ims_alloc_array(rows->count * options->dimension, sizeof(float));
+    if (axes.values == NULL) {
+        status = ims_fail_memory(rows->count * options->dimension * sizeof(float));
+        goto done;
+    }
     job.map->layout = options->layout;
     job.map->metric = options->metric;
     for (size_t i = 0; i < rows->count; i++)
@@ -294,6 +300,7 @@ imgsim_status ims_map_make(
     job.map = NULL; /* now the caller's */
 
 done:
+    ims_free(axes.values);
     imgsim_map_free(job.map);
     ims_pool_free(job.pool);
     return status;

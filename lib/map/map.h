@@ -72,6 +72,12 @@ void ims_map_rows_done(const struct ims_map_rows *rows, size_t first, size_t cou
 
 /* ---- one layout being made ---- */
 
+/* Components that a step has found on its way, for the start of the layout; the options' dimension of them. */
+struct ims_map_axes {
+    float *values; /* n x dimension */
+    bool known;
+};
+
 /* What all steps of a layout take. */
 struct ims_map_job {
     const struct ims_map_rows *rows;
@@ -80,7 +86,12 @@ struct ims_map_job {
     struct ims_meter *meter;
     imgsim_map *map;
     struct ims_map_kept_graph *kept; /* NULL: none */
+    struct ims_map_axes *axes;       /* NULL: none */
 };
+
+/* Components that the neighbour graph of a large set is made from, and rows that their axes are fitted on. */
+#define IMS_MAP_COMPONENTS 128
+#define IMS_MAP_FIT_ROWS 20000
 
 /*
  * The first `dimension` principal components of all rows, n x dimension; directions that the rows lack are 0. Fitted on at most
@@ -96,6 +107,8 @@ imgsim_status ims_map_principal_rest(
     float *out,
     float *out_mean,
     float *out_rest);
+/* As many of the components as a layout has dimensions, n x that, the same bits whether the graph needed components or not. */
+imgsim_status ims_map_first_axes(const struct ims_map_job *job, float *out);
 
 /* Make a map of rows; `options` were read and checked, their metric is known. */
 imgsim_status ims_map_make(

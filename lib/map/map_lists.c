@@ -23,9 +23,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Components kept, and rows their axes are fitted on. */
-#define COMPONENTS 128
-#define FIT_ROWS 20000
 /* k-means on so many rows per list, in so many rounds. */
 #define ROWS_PER_LIST 24
 #define ROUNDS 5
@@ -671,7 +668,7 @@ static void choose_sizes(struct lists *lists)
     const struct ims_map_rows *rows = lists->job->rows;
     const double root = sqrt((double)rows->count);
 
-    lists->m = rows->dimension < COMPONENTS ? rows->dimension : COMPONENTS;
+    lists->m = rows->dimension < IMS_MAP_COMPONENTS ? rows->dimension : IMS_MAP_COMPONENTS;
     /* Ranking needs more of what is left over the fewer are wanted. */
     lists->keep = (lists->k <= 30 ? 2 * lists->k : lists->k + lists->k / 2) + 16;
     if (lists->keep > rows->count - 1)
@@ -737,7 +734,7 @@ imgsim_status ims_map_graph_lists(
     choose_sizes(&lists);
     if ((status = lists_alloc(&lists)) != IMGSIM_OK ||
         (status = ims_map_principal_rest(
-             job, lists.m, FIT_ROWS, lists.reduced, lists.mean, lists.rest)) != IMGSIM_OK ||
+             job, lists.m, IMS_MAP_FIT_ROWS, lists.reduced, lists.mean, lists.rest)) != IMGSIM_OK ||
         (status = find_centres(&lists)) != IMGSIM_OK ||
         (status = assign(&lists, lists.reduced, n, lists.list_of)) != IMGSIM_OK ||
         (status = split_crowded(&lists)) != IMGSIM_OK ||

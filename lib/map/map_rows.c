@@ -142,8 +142,9 @@ static imgsim_status project_panel(void *context, size_t item, uint32_t worker)
         return status;
     for (size_t i = 0; i < count; i++) {
         float *out = projection->out + (first + i) * projection->dimension;
+        const uint32_t taken = m < projection->dimension ? m : projection->dimension;
 
-        memcpy(out, projected + i * m, m * sizeof(float));
+        memcpy(out, projected + i * m, taken * sizeof(float));
         for (uint32_t c = m; c < projection->dimension; c++)
             out[c] = 0.0f;
     }
@@ -152,14 +153,10 @@ static imgsim_status project_panel(void *context, size_t item, uint32_t worker)
     return IMGSIM_OK;
 }
 
-imgsim_status
-ims_map_principal(const struct ims_map_job *job, uint32_t dimension, size_t sample, float *out)
-{
-    return ims_map_principal_rest(job, dimension, sample, out, NULL, NULL);
-}
-
-imgsim_status ims_map_principal_rest(
+/* Find so many components of a fit, keep the first `dimension` of them. */
+static imgsim_status find_components(
     const struct ims_map_job *job,
+    uint32_t components,
     uint32_t dimension,
     size_t sample,
     float *out,
@@ -168,8 +165,8 @@ imgsim_status ims_map_principal_rest(
 {
     const struct ims_map_rows *rows = job->rows;
     const size_t panel_rows = PANEL_BYTES / sizeof(float) / rows->dimension + 1;
-    struct projection projection = {job,       NULL, panel_rows, dimension,
-                                    dimension, NULL, out,        out_rest};
+    struct projection projection = {job,        NULL, panel_rows, dimension,
+                                    components, NULL, out,        out_rest};
     imgsim_projector_options options;
     imgsim_projector *projector = NULL;
     imgsim_status status;
@@ -203,4 +200,40 @@ done:
     ims_free_aligned(projection.panels);
     imgsim_projector_free(projector);
     return status;
+}
+
+imgsim_status
+ims_map_principal(const struct ims_map_job *job, uint32_t dimension, size_t sample, float *out)
+{
+    return find_components(job, dimension, dimension, sample, out, NULL, NULL);
+}
+
+imgsim_status ims_map_principal_rest(
+    const struct ims_map_job *job,
+    uint32_t dimension,
+    size_t sample,
+    float *out,
+    float *out_mean,
+    float *out_rest)
+{
+    const uint32_t d = job->options->dimension;
+    const imgsim_status status =
+        find_components(job, dimension, dimension, sample, out, out_mean, out_rest);
+
+    if (status != IMGSIM_OK || job->axes == NULL || dimension < d)
+        return status;
+    for (size_t i = 0; i < job->rows->count; i++)
+        memcpy(job->axes->values + i * d, out + i * dimension, d * sizeof(float));
+    job->axes->known = true;
+    return status;
+}
+
+imgsim_status ims_map_first_axes(const struct ims_map_job *job, float *out)
+{
+    const uint32_t d = job->options->dimension;
+
+    if (job->axes == NULL || !job->axes->known)
+        return find_components(job, IMS_MAP_COMPONENTS, d, IMS_MAP_FIT_ROWS, out, NULL, NULL);
+    memcpy(out, job->axes->values, job->rows->count * d * sizeof(float));
+    return IMGSIM_OK;
 }

@@ -7,8 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Rows their axes are fitted on: a start need not be exact. */
-#define FIT_ROWS 20000
 /* Rounds in which places spread along the graph to points that have none. */
 #define FILL_ROUNDS 20
 
@@ -73,8 +71,7 @@ imgsim_status ims_map_start(
     ims_meter_phase(job->meter, "start", 0);
     if ((*out_warm = job->options->start_positions != NULL))
         return warm_start(job, edges, positions);
-    if ((status = ims_map_principal(job, job->options->dimension, FIT_ROWS, positions)) !=
-        IMGSIM_OK)
+    if ((status = ims_map_first_axes(job, positions)) != IMGSIM_OK)
         return status;
     return start == IMGSIM_START_SPECTRAL ? ims_map_spectral(job, edges, positions) : IMGSIM_OK;
 }

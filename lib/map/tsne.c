@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "map/map_kernels.h"
+#include "map/map_order.h"
 #include "map/tsne_repulsion.h"
 
 #include <math.h>
@@ -22,10 +23,13 @@
 #define START_DEVIATION 1e-4
 #define JITTER 0.01
 #define POINTS 1024
+/* Epochs before which points are numbered along the map anew; later it changes little. */
+static const uint32_t renumber_before[] = {0, 40, 120, 300};
 
 struct descent {
     const struct ims_map_job *job;
-    const struct ims_map_edges *edges;
+    struct ims_map_edges *edges;
+    uint32_t *order; /* number before of each point */
     size_t n;
     uint32_t d;
     float *positions;
@@ -39,6 +43,7 @@ struct descent {
     float exaggeration;
     float rate;
     double total; /* Z */
+    uint32_t epoch;
     bool divergence;
 };
 
@@ -147,6 +152,40 @@ static void centre(const struct descent *descent)
             descent->positions[i * descent->d + c] -= means[c];
 }
 
+/* Number the points along the map, and everything that they have. */
+static imgsim_status renumber(struct descent *descent)
+{
+    const size_t n = descent->n, d = descent->d;
+    uint32_t *order = ims_alloc_array(n, sizeof(uint32_t));
+    imgsim_status status;
+
+    if (order == NULL)
+        return ims_fail_memory(n * sizeof(uint32_t));
+    if ((status = ims_map_curve(descent->positions, n, descent->d, order)) != IMGSIM_OK ||
+        (status = ims_map_renumber(descent->edges, order, descent->job->pool)) != IMGSIM_OK ||
+        (status = ims_map_permute(descent->positions, n, d, order, false)) != IMGSIM_OK ||
+        (status = ims_map_permute(descent->update, n, d, order, false)) != IMGSIM_OK ||
+        (status = ims_map_permute(descent->gains, n, d, order, false)) != IMGSIM_OK)
+        goto done;
+    for (size_t i = 0; i < n; i++)
+        order[i] = descent->order[order[i]];
+    memcpy(descent->order, order, n * sizeof(uint32_t));
+
+done:
+    ims_free(order);
+    return status;
+}
+
+static imgsim_status begin_epoch(struct descent *descent)
+{
+    const size_t times = sizeof(renumber_before) / sizeof(renumber_before[0]);
+
+    for (size_t i = 0; i < times; i++)
+        if (descent->epoch == renumber_before[i])
+            return renumber(descent);
+    return IMGSIM_OK;
+}
+
 static imgsim_status run_phase(struct descent *descent, double exaggeration, uint32_t epochs)
 {
     const imgsim_map_options *options = descent->job->options;
@@ -157,11 +196,13 @@ static imgsim_status run_phase(struct descent *descent, double exaggeration, uin
         (float)(options->learning_rate > 0.0 ? options->learning_rate : fmax((double)descent->n / exaggeration, 50.0 / 4.0));
     memset(descent->update, 0, descent->n * descent->d * sizeof(float));
     for (uint32_t epoch = 0; epoch < epochs && status == IMGSIM_OK; epoch++) {
-        if ((status = find_forces(descent)) != IMGSIM_OK ||
+        if ((status = begin_epoch(descent)) != IMGSIM_OK ||
+            (status = find_forces(descent)) != IMGSIM_OK ||
             (status = ims_pool_run(
                  descent->job->pool, task_count(descent), step_points, descent)) != IMGSIM_OK)
             break;
         centre(descent);
+        descent->epoch++;
         atomic_fetch_add(&descent->job->meter->done, 1);
         status = ims_meter_tick(descent->job->meter, false);
     }
@@ -196,10 +237,13 @@ static imgsim_status descent_init(struct descent *descent)
     descent->repulsion = ims_alloc_aligned(size * sizeof(float));
     descent->update = ims_alloc_aligned(size * sizeof(float));
     descent->gains = ims_alloc_aligned(size * sizeof(float));
+    descent->order = ims_alloc_array(descent->n, sizeof(uint32_t));
     descent->sums = ims_calloc(task_count(descent) * descent->d, sizeof(double));
     if (descent->attraction == NULL || descent->repulsion == NULL || descent->update == NULL ||
-        descent->gains == NULL || descent->sums == NULL)
+        descent->gains == NULL || descent->order == NULL || descent->sums == NULL)
         return ims_fail_memory(4 * size * sizeof(float));
+    for (size_t i = 0; i < descent->n; i++)
+        descent->order[i] = (uint32_t)i;
     for (size_t i = 0; i < size; i++)
         descent->gains[i] = 1.0f;
     status = descent->d == 2 ? ims_grid_new(&descent->grid) : ims_tree_new(&descent->tree);
@@ -212,6 +256,7 @@ static void descent_clear(struct descent *descent)
     ims_free_aligned(descent->repulsion);
     ims_free_aligned(descent->update);
     ims_free_aligned(descent->gains);
+    ims_free(descent->order);
     ims_free(descent->sums);
     ims_grid_free(descent->grid);
     ims_tree_free(descent->tree);
@@ -236,9 +281,8 @@ static void scale_start(const struct ims_map_job *job, float *positions)
             (float)((deviation > 0.0 ? positions[i] * START_DEVIATION / deviation : 0.0) + JITTER * START_DEVIATION * ims_rng_normal(&rng));
 }
 
-/* Both phases; a warm start needs no early exaggeration. */
-static imgsim_status
-descend(const struct ims_map_job *job, const struct ims_map_edges *edges, bool warm)
+/* Both phases; a warm start needs no early exaggeration. The edges get other numbers. */
+static imgsim_status descend(const struct ims_map_job *job, struct ims_map_edges *edges, bool warm)
 {
     const imgsim_map_options *options = job->options;
     const uint32_t epochs = options->epochs > 0 ? options->epochs : EPOCHS;
@@ -257,6 +301,8 @@ descend(const struct ims_map_job *job, const struct ims_map_edges *edges, bool w
         (status = run_phase(&descent, options->early_exaggeration, early)) == IMGSIM_OK &&
         (status = run_phase(&descent, options->late_exaggeration, epochs - early)) == IMGSIM_OK)
         status = measure(&descent);
+    if (status == IMGSIM_OK)
+        status = ims_map_permute(descent.positions, descent.n, descent.d, descent.order, true);
     descent_clear(&descent);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "core/rng.h"
 #include "map/map_graph.h"
 #include "map/map_layout.h"
+#include "map/map_order.h"
 #include "simd/reference.h"
 
 static imgsim_map_options options;
@@ -14,7 +15,7 @@ static struct ims_map_job make_job(const struct ims_map_rows *rows, struct ims_p
 {
     CHECK_OK(imgsim_map_options_init(&options, sizeof(options)));
     ims_meter_start(&meter, NULL, NULL);
-    return (struct ims_map_job){rows, &options, pool, &meter, NULL, NULL};
+    return (struct ims_map_job){rows, &options, pool, &meter, NULL, NULL, NULL};
 }
 
 /* Rows around centres. */
@@ -230,6 +231,49 @@ static void parts_lie_apart(void)
     free(rows);
 }
 
+/* Numbers along the map: a permutation that keeps every edge with its ends, and cuts the way from point to point. */
+static void renumbering_keeps_the_graph(uint32_t d)
+{
+    enum { N = 5000, K = 3 };
+    uint32_t order[N], *targets = malloc(N * K * sizeof(uint32_t));
+    float *positions = make_rows(N, d, 30, 0.3), *old = malloc(N * d * sizeof(float));
+    struct ims_map_edges edges = {.count = N};
+    double way = 0.0, old_way = 0.0;
+    bool seen[N] = {false};
+
+    edges.starts = ims_alloc_array(N + 1, sizeof(uint64_t));
+    edges.targets = ims_alloc_array(N * K, sizeof(uint32_t));
+    edges.weights = ims_alloc_array(N * K, sizeof(float));
+    for (size_t i = 0; i <= N; i++)
+        edges.starts[i] = i * K - (i > 9 ? 2 : 0); /* one vertex has fewer */
+    for (size_t e = 0; e < edges.starts[N]; e++) {
+        edges.targets[e] = targets[e] = (uint32_t)(e * 7919 % N);
+        edges.weights[e] = (float)e;
+    }
+    memcpy(old, positions, N * d * sizeof(float));
+    CHECK_OK(ims_map_curve(positions, N, d, order));
+    CHECK_OK(ims_map_renumber(&edges, order, NULL));
+    CHECK_OK(ims_map_permute(positions, N, d, order, false));
+    for (size_t i = 0; i < N; i++) {
+        CHECK(order[i] < N && !seen[order[i]]);
+        seen[order[i]] = true;
+        CHECK(memcmp(positions + i * d, old + order[i] * d, d * sizeof(float)) == 0);
+        for (uint64_t e = edges.starts[i]; e < edges.starts[i + 1]; e++)
+            CHECK_EQUAL(order[edges.targets[e]], targets[(size_t)edges.weights[e]]);
+        for (size_t c = 0; c < d && i > 0; c++) {
+            way += fabs(positions[i * d + c] - positions[(i - 1) * d + c]);
+            old_way += fabs(old[i * d + c] - old[(i - 1) * d + c]);
+        }
+    }
+    CHECK(way < 0.2 * old_way);
+    CHECK_OK(ims_map_permute(positions, N, d, order, true));
+    CHECK(memcmp(positions, old, N * d * sizeof(float)) == 0);
+    ims_map_edges_clear(&edges);
+    free(targets);
+    free(positions);
+    free(old);
+}
+
 int main(void)
 {
     the_exact_graph_is_exact(true, false);
@@ -242,5 +286,7 @@ int main(void)
     integers_give_nearly_true_distances(false);
     identical_rows_do_no_harm();
     parts_lie_apart();
+    renumbering_keeps_the_graph(2);
+    renumbering_keeps_the_graph(3);
     return 0;
 }
