@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps against umap-learn and openTSNE from PyPI: time, quality, memory.
 
-usage: ./run bench map [ROWS.npy] [--labels LABELS.npy] [--rows N] [--rounds 3] [--threads 2] [--only umap,seeded,tsne] [--json FILE]
+usage: ./run bench map [--part digits,umap,seeded,tsne,drawn-umap,drawn-tsne] [--real ROWS.npy --labels LABELS.npy]
+                       [--drawn lifelike.npy] [--rows N] [--rounds 3] [--threads 2] [--json FILE]
 
-Rows are scikit-learn's digits, or those of a file (mapped). Every contestant gets the same rows, of length 1, with Euclidean
-distance and the same threads; compilers have run before; they take turns in alternating order and the table has the medians. Quality is measured by
-imgsim.measure() for all of them, which is first checked against scikit-learn here: trustworthiness and continuity of 15 neighbours, and
-the share of points whose 15 neighbours in the map vote for their label. For t-SNE the divergence of every map is computed
-from one set of affinities, openTSNE's.
+digits: UMAP, UMAP with a seed and t-SNE of scikit-learn's digits. umap, seeded, tsne: the same of a file of embeddings. Every
+contestant gets the same rows, of length 1, with Euclidean distance and the same threads; compilers have run before; they take turns
+in alternating order and the table has the medians. Quality is measured by imgsim.measure() for all of them, which is first checked
+against scikit-learn here: trustworthiness and continuity of 15 neighbours, the share of the 15 kept, and the share of
+points whose 15 neighbours in the map vote for their label. The divergence of every map of t-SNE is computed from openTSNE's
+affinities, its normalisation from 10,000 rows of all pairs.
+
+drawn-umap, drawn-tsne: imgsim alone, in a process of its own, on a mapped file as tests/bench/lifelike.py makes it: from the file to
+positions, with the peak memory of the process, the mapped file's pages counted, and the recall of the neighbour graph.
 """
 
 import argparse
@@ -41,24 +46,22 @@ def with_peers():
             subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
     os.environ["IMGSIM_BENCH_MAP"] = "1"
     os.environ.pop("OPENBLAS_CORETYPE", None)
+    os.environ.pop("OPENBLAS_L2_SIZE", None)
     os.execv(python, [python] + sys.argv)
 
 
-def load(arguments):
-    """Rows of length 1 as float32, labels or None, and what they are."""
-    if arguments.path is None:
+def load(arguments, part):
+    """Rows of length 1 as float32, and labels or None."""
+    if part == "digits":
         from sklearn.datasets import load_digits
         rows, labels = load_digits(return_X_y=True)
-        what = "scikit-learn's digits"
     else:
-        rows, what = np.load(arguments.path, mmap_mode="r"), os.path.basename(arguments.path)
+        rows = np.load(arguments.real, mmap_mode="r")
         labels = np.load(arguments.labels) if arguments.labels else None
     count = min(arguments.rows or len(rows), len(rows))
-    if arguments.path is not None and count == len(rows) and rows.nbytes > 2**30:
-        return rows, labels, what  # as they are: a mapped file
     rows = np.array(rows[:count], np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows, None if labels is None else labels[:count], what
+    return rows, None if labels is None else labels[:count]
 
 
 def agreement(positions, labels, k=15):
@@ -82,7 +85,7 @@ def umap_learn(threads, seed=None):
 
 def open_tsne(threads):
     import openTSNE
-    return lambda rows: np.asarray(openTSNE.TSNE(n_jobs=threads, random_state=1, negative_gradient_method="fft").fit(rows))
+    return openTSNE.TSNE(n_jobs=threads, random_state=1, negative_gradient_method="fft").fit
 
 
 def contests(threads):
@@ -93,14 +96,16 @@ def contests(threads):
     }
 
 
-def divergence(affinities, positions):
-    """sum p log(p / q) over the affinities given, q over all pairs, in blocks."""
+def divergence(affinities, positions, most=10000):
+    """sum p log(p / q) over the affinities given, q over all pairs of every so many-th row with all."""
     y = np.asarray(positions, np.float64)
+    anchors = y[::max(1, len(y) // most)]
     total = 0.0
-    for start in range(0, len(y), 1000):
-        square = (y[start:start + 1000] ** 2).sum(1)[:, None] + (y ** 2).sum(1)[None] - 2 * y[start:start + 1000] @ y.T
+    for start in range(0, len(anchors), 500):
+        block = anchors[start:start + 500]
+        square = (block ** 2).sum(1)[:, None] + (y ** 2).sum(1)[None] - 2 * block @ y.T
         total += (1 / (1 + np.maximum(square, 0))).sum()
-    total -= len(y)
+    total = (total - len(anchors)) * len(y) / len(anchors)
     p = affinities.tocoo()
     q = 1 / (1 + ((y[p.row] - y[p.col]) ** 2).sum(1))
     return float((p.data * np.log(p.data / q)).sum() + np.log(total))
@@ -118,10 +123,11 @@ def check_evaluator():
         sys.exit("bench map: trustworthiness %.6f, scikit-learn has %.6f" % (mine, theirs))
 
 
-def run(pair, rows, labels, rounds, affinities):
+def run(pair, rows, labels, rounds):
     """Medians and quality of the contestants of one pair."""
     import imgsim
     report = {name: {"seconds": []} for name, _make in pair}
+    affinities = None
     for turn in range(rounds):
         for name, make in pair if turn % 2 == 0 else pair[::-1]:
             start, used = time.perf_counter(), time.process_time()
@@ -129,8 +135,10 @@ def run(pair, rows, labels, rounds, affinities):
             entry = report[name]
             entry["seconds"].append(time.perf_counter() - start)
             entry["cpu_seconds"] = time.process_time() - used
+            if hasattr(positions, "affinities"):
+                affinities = positions.affinities.P
             if turn == 0:
-                entry["positions"] = positions
+                entry["positions"] = np.asarray(positions)
             elif name == "imgsim":
                 entry["repeatable"] = bool(np.array_equal(entry["positions"], positions))
     for entry in report.values():
@@ -157,49 +165,116 @@ def show(name, report):
     (_us, mine), (_them, theirs) = report.items()
     print("ratio %.2f; imgsim %s" % (
         theirs["median_seconds"] / mine["median_seconds"],
-        "gives the same bits again" if mine.get("repeatable", True) else "DIFFERS when run again"))
+        {True: "gives the same bits again", False: "DIFFERS when run again"}.get(mine.get("repeatable"), "ran once")))
+
+
+CONTESTS = {"umap": ("umap",), "seeded": ("seeded",), "tsne": ("tsne",), "digits": ("umap", "seeded", "tsne")}
+DRAWN = ("drawn-umap", "drawn-tsne")
+
+
+def alone(path, layout, threads):
+    """One map of a mapped file, in this process: what it took, then how good it is. Prints JSON."""
+    import imgsim
+    imgsim.set_blas_threads(1)
+    rows = np.load(path, mmap_mode="r")
+    start, used = time.perf_counter(), time.process_time()
+    chart = imgsim.Map(rows, layout=layout, threads=threads)
+    report = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - used,
+              "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, "kl": chart.kl}
+    queries = np.random.default_rng(1).choice(len(rows), 300, replace=False)
+    k = chart.neighbours.shape[1]
+    report["neighbours"], report["recall"] = k, recall(rows, chart.neighbours, queries, k)
+    groups = path[:-4] + ".groups.npy"
+    if os.path.exists(groups):
+        report["accuracy"] = agreement(chart.positions, np.load(groups))
+    quality = imgsim.measure(rows, chart.positions, 15, metric="cosine", anchors=200)
+    report.update(trustworthiness=quality.trustworthiness, continuity=quality.continuity, preservation=quality.preservation)
+    print(json.dumps(report))
+
+
+def recall(rows, neighbours, queries, k):
+    """Share of the k nearest rows of unit length among the neighbours found, over some queries."""
+    asked = np.array(rows[queries])
+    near = np.full((len(queries), k), -np.inf, np.float32)
+    places = np.zeros((len(queries), k), np.int64)
+    for start in range(0, len(rows), 16384):
+        dots = asked @ np.array(rows[start:start + 16384]).T
+        inside = (queries >= start) & (queries < start + dots.shape[1])
+        dots[inside, queries[inside] - start] = -np.inf
+        both = np.concatenate([near, dots], 1)
+        where = np.concatenate([places, np.broadcast_to(np.arange(start, start + dots.shape[1]), dots.shape)], 1)
+        best = np.argpartition(-both, k - 1, 1)[:, :k]
+        near, places = np.take_along_axis(both, best, 1), np.take_along_axis(where, best, 1)
+    return float(np.mean([np.isin(places[i], neighbours[query]).mean() for i, query in enumerate(queries)]))
+
+
+def run_alone(arguments, part):
+    layout = part.split("-")[1]
+    command = [sys.executable, os.path.abspath(__file__), "--alone", layout, "--drawn", arguments.drawn,
+               "--threads", str(arguments.threads)]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    print("%-18s %.1f s, %.1f CPU s, peak %.0f MB, recall of %d neighbours %.3f, trust %.4f, contin %.4f, kept %.4f, labels %.4f, KL %.4f" % (
+        part, report["seconds"], report["cpu_seconds"], report["peak_mb"], report["neighbours"], report["recall"],
+        report["trustworthiness"], report["continuity"], report["preservation"], report.get("accuracy", float("nan")), report["kl"]))
+    return report
+
+
+def run_part(arguments, part):
+    rows, labels = load(arguments, part)
+    print("%s: %d x %d" % (part, *rows.shape))
+    chosen, reports = contests(arguments.threads), {}
+    for name in CONTESTS[part]:
+        for _who, make in chosen[name]:
+            make(rows[:1200])  # compilers
+        reports[name] = run(chosen[name], rows, labels, arguments.rounds)
+        show(name, reports[name])
+    return reports
+
+
+def commit():
+    found = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
+    return found.stdout.decode().strip()
 
 
 def main():
     parser = argparse.ArgumentParser(prog="bench map", description=__doc__.split("\n")[0])
-    parser.add_argument("path", nargs="?", help="rows as .npy; without, scikit-learn's digits")
-    parser.add_argument("--labels", help="integers as .npy, one per row")
-    parser.add_argument("--rows", type=int, help="use only so many rows")
+    parser.add_argument("--part", default="digits", help="any of %s" % ", ".join(list(CONTESTS) + list(DRAWN)))
+    parser.add_argument("--real", help="embeddings as .npy, for umap, seeded and tsne")
+    parser.add_argument("--labels", help="integers as .npy, one per row of --real")
+    parser.add_argument("--drawn", default="lifelike.npy", help="drawn rows as .npy; made if it is not there")
+    parser.add_argument("--rows", type=int, help="use only so many rows of --real")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", default="umap,seeded,tsne", help="which contests; ours: imgsim's UMAP alone")
     parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with_peers()
     os.environ["NUMBA_NUM_THREADS"] = str(arguments.threads)
+    if arguments.alone:
+        alone(arguments.drawn, arguments.alone, arguments.threads)
+        return
+    parts = arguments.part.split(",")
+    unknown = [part for part in parts if part not in CONTESTS and part not in DRAWN]
+    if unknown:
+        sys.exit("bench map: no part %s" % ", ".join(unknown))
+    if arguments.real is None and any(part in ("umap", "seeded", "tsne") for part in parts):
+        sys.exit("bench map: umap, seeded and tsne need --real ROWS.npy")
+    if any(part in DRAWN for part in parts) and not os.path.exists(arguments.drawn):
+        import lifelike
+        lifelike.write(arguments.drawn, 444668, 2048)
 
     import imgsim
     imgsim.set_blas_threads(1)
     check_evaluator()
-    rows, labels, what = load(arguments)
-    print("%s: %d x %d, %d threads; %s, %s" % (
-        what, *rows.shape, arguments.threads, platform.processor() or platform.machine(), imgsim.simd_name()))
-    reports = {}
-    chosen = contests(arguments.threads) if arguments.only != "ours" else {}
-    for name in arguments.only.split(","):
-        if name == "ours":
-            start = time.perf_counter()
-            imgsim.Map(rows, threads=arguments.threads)
-            reports[name] = {"seconds": time.perf_counter() - start,
-                             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-            print("imgsim's UMAP: %(seconds).1f s, %(peak_mib).0f MiB, the mapped file included" % reports[name])
-            continue
-        for _who, make in chosen[name]:
-            make(rows[:1200])  # compilers
-        affinities = None
-        if name == "tsne":
-            from openTSNE.affinity import PerplexityBasedNN
-            affinities = PerplexityBasedNN(rows, perplexity=30, n_jobs=arguments.threads, random_state=1).P
-        reports[name] = run(chosen[name], rows, labels, arguments.rounds, affinities)
-        show(name, reports[name])
+    print("%d threads; %s, %s; commit %s" % (
+        arguments.threads, platform.processor() or platform.machine(), imgsim.simd_name(), commit()))
+    reports = {"threads": arguments.threads, "commit": commit(), "parts": {}}
+    for part in parts:
+        reports["parts"][part] = run_alone(arguments, part) if part in DRAWN else run_part(arguments, part)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"data": what, "shape": list(rows.shape), "threads": arguments.threads, "runs": reports}, file, indent=1)
+            json.dump(reports, file, indent=1)
 
 
 if __name__ == "__main__":
