@@ -91,7 +91,7 @@ struct ims_map_job {
 
 /* Components that the neighbour graph of a large set is made from, and rows that their axes are fitted on. */
 #define IMS_MAP_COMPONENTS 128
-#define IMS_MAP_FIT_ROWS 20000
+#define IMS_MAP_FIT_ROWS 10000
 
 /*
  * The first `dimension` principal components of all rows, n x dimension; directions that the rows lack are 0. Fitted on at most

@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "map/map_kernels.h"
+#include "simd/kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 /* Rows of a task, and what a row's length is in integers: products stay below 2^31 by Cauchy and Schwarz, rounding included. */
 #define ROWS 512
 #define LENGTH 46000.0
-#define LARGEST 32767.0
+#define LARGEST 32766.0
 /* Vectors of the kernels: rows are filled up to a whole number of them. */
 #define FILL 32
 /* A squared distance below this share of the rows' squares is not told from integers. */
@@ -30,18 +31,23 @@ fill_row(const struct filling *filling, float *row, size_t point, int16_t *out, 
     const struct ims_map_fixed *fixed = filling->fixed;
     const struct ims_map_rows *rows = fixed->metric->rows;
     struct ims_map_fixed_row *about = &fixed->rows[place];
-    double square = 0.0;
-    float largest = 0.0f, scale;
+    float largest = 0.0f, scale, square;
 
     for (size_t c = 0; c < rows->dimension; c++) {
-        row[c] -= filling->mean[c];
-        square += (double)row[c] * row[c];
-        largest = fmaxf(largest, fabsf(row[c]));
+        const float size = fabsf(row[c] -= filling->mean[c]);
+
+        largest = size > largest ? size : largest;
     }
+    square = ims_kernels()->dot(row, row, rows->dimension);
     scale = (float)fmin(LENGTH / sqrt(square), LARGEST / largest);
-    about->unit = isfinite(scale) ? 1.0 / scale : 0.0;
-    for (size_t c = 0; c < rows->dimension; c++)
-        out[c] = (int16_t)(isfinite(scale) ? lrintf(row[c] * scale) : 0);
+    if (!isfinite(scale)) /* nothing is left */
+        scale = 0.0f;
+    about->unit = scale > 0.0f ? 1.0 / scale : 0.0;
+    for (size_t c = 0; c < rows->dimension; c++) {
+        const float value = row[c] * scale;
+
+        out[c] = (int16_t)(int32_t)(value + (value < 0.0f ? -0.5f : 0.5f));
+    }
     memset(out + rows->dimension, 0, (fixed->stride - rows->dimension) * sizeof(*out));
     about->square =
         about->unit * about->unit * ims_map_kernels()->dot_fixed(out, out, fixed->stride);

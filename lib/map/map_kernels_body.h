@@ -277,6 +277,14 @@ INLINE void push(
     }
 }
 
+/* So many strangers that no lane stays idle, up or down by chance, on average as many as wanted. */
+INLINE uint32_t whole_vectors(const struct ims_umap_step *step, uint32_t vertex, uint32_t slots)
+{
+    const uint32_t chance = scramble(step->salt + vertex * 0xc2b2ae35u) % LANES;
+
+    return (slots + chance) / LANES * LANES;
+}
+
 /* Pulls of each of 16 points that are collected before they are done. */
 #define ROUND 32
 
@@ -352,7 +360,9 @@ INLINE void move_group(
     for (size_t l = 0; l < count; l++) {
         for (uint32_t c = 0; c < dimension; c++)
             own[c] = y[c][l];
-        push(step, dimension, vertices[l], pulls[l] * step->negatives, own);
+        push(
+            step, dimension, vertices[l],
+            whole_vectors(step, vertices[l], pulls[l] * step->negatives), own);
         for (uint32_t c = 0; c < dimension; c++)
             moved[l * dimension + c] = own[c];
     }

@@ -26,8 +26,9 @@
 /* k-means on so many rows per list, in so many rounds. */
 #define ROWS_PER_LIST 24
 #define ROUNDS 5
-/* Lists that a row is compared with, itself counted: work grows with the power 3/2 of the number of rows. */
-#define PROBES 56
+/* Lists that a row is compared with, its own counted, of a set of up to PROBES_ROWS rows; beyond that their sixth root more. */
+#define PROBES 40
+#define PROBES_ROWS 60000
 /* A list is at most so many times the mean: what does not fit (identical rows) opens another. */
 #define CROWDED 6
 /* Rows of a tile of products. */
@@ -674,7 +675,8 @@ static void choose_sizes(struct lists *lists)
     if (lists->keep > rows->count - 1)
         lists->keep = (uint32_t)(rows->count - 1);
     lists->list_count = (uint32_t)(2.0 * root);
-    lists->probes = PROBES;
+    lists->probes =
+        (uint32_t)(PROBES * pow(fmax(1.0, (double)rows->count / PROBES_ROWS), 1.0 / 6.0));
     if (lists->list_count < lists->probes)
         lists->list_count = lists->probes;
     if (lists->list_count > rows->count)
