@@ -13,7 +13,8 @@
 
 /* One epoch of UMAP as its inner loop sees it. */
 struct ims_umap_step {
-    const uint64_t *starts;  /* edges of the i-th vertex that is moved are starts[i] to starts[i + 1] */
+    const uint64_t
+        *starts; /* edges of the i-th vertex that is moved are starts[i] to starts[i + 1] */
     const uint32_t *targets; /* the other end of each edge */
     const uint32_t *rates;   /* share of epochs in which the edge pulls, in 2^-32 */
     const float *positions;  /* n x dimension, frozen during a block */
