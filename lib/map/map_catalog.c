@@ -72,7 +72,10 @@ static imgsim_status check_feature(const imgsim_features *features, imgsim_map_o
 
     if (imgsim_features_get_row_type(features) != IMGSIM_ROW_FLOAT32)
         return ims_fail(
-            IMGSIM_ERROR_UNSUPPORTED, "feature \"%s\" has no float rows to lay out",
+            IMGSIM_ERROR_UNSUPPORTED,
+            "feature \"%s\" has no float rows to lay out: an embedding has (imgsim scan --model "
+            "FILE), "
+            "rows of your own come in by imgsim import",
             ims_features_name(features));
     if (settings->metric == IMGSIM_METRIC_DEFAULT)
         settings->metric = metric == IMGSIM_METRIC_L2 ? IMGSIM_METRIC_L2 : IMGSIM_METRIC_COSINE;
