@@ -430,6 +430,7 @@ int main(int argc, char **argv)
         "%s: %llu cases of %llu sets of rows are true in %llu searches, %llu of them by planes\n",
         imgsim_simd_name(), (unsigned long long)cases, (unsigned long long)sets,
         (unsigned long long)searched, (unsigned long long)with_planes);
-    CHECK(cases < 20000 || with_planes * 5 > searched);
+    /* Few sets with many queries may happen to be those without. */
+    CHECK(cases < 100000 || with_planes * 5 > searched);
     return 0;
 }
