@@ -27,15 +27,14 @@ static const struct cli_command commands[] = {
 static void print_overview(void)
 {
     fputs(
-        "imgsim scan photos                        read the pictures below photos/\n"
-        "imgsim search photos/cat.jpg              the five that look most like it\n"
-        "imgsim search a.jpg b.jpg --sheet s.jpg   like both, as a contact sheet\n\n"
+        "imgsim scan photos                         read the pictures below photos/\n"
+        "imgsim search a.jpg b.jpg --sheet s.jpg    the five most like both, drawn\n\n"
         "Commands ('imgsim help COMMAND' tells more):\n",
         stdout);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
     fputs(
-        "Options of every command:\n"
+        "\nOptions of every command:\n"
         "  -c, --catalog DIR   else $IMGSIM_CATALOG, else the nearest .imgsim upwards\n"
         "  --model FILE        the network's weights; else $IMGSIM_MODEL\n"
         "  --threads N, -q, -v, --json, --progress, -h, --version\n",

@@ -154,7 +154,8 @@ IMGSIM_API imgsim_status imgsim_projector_train(imgsim_projector *projector);
 
 /**
  * Fit on rows that are all at hand, in memory or mapped: by the method and the kernel of the options. Replaces what was added and
- * trained before. Memory: 8 x input_dimension^2 bytes (EXACT, RANDOMISED), 30 x landmarks^2 bytes and the landmarks (kernel), and a tile.
+ * trained before. Memory: 8 x input_dimension^2 bytes (EXACT), up to twice that and 4 bytes a row (RANDOMISED), 30 x landmarks^2
+ * bytes and the landmarks (kernel), and a tile.
  *
  * @param rows    row_count x input_dimension floats, finite
  * @param report  NULL, or filled in

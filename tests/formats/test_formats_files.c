@@ -73,7 +73,7 @@ static void check_projector(const char *version)
     CHECK_EQUAL(imgsim_projector_get_output_dimension(old), 3);
     CHECK_NEAR(
         imgsim_projector_get_total_variance(old) / imgsim_projector_get_total_variance(fresh), 1.0,
-        1e-9);
+        1e-6); /* products are summed in single precision, 1,024 rows at a time */
     CHECK_OK(imgsim_projector_transform(old, rows, RELEASE_ROWS, out));
     CHECK_OK(imgsim_projector_transform(fresh, rows, RELEASE_ROWS, expected));
     for (size_t i = 0; i < RELEASE_ROWS * 3; i++)

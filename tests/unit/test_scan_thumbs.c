@@ -198,7 +198,7 @@ static void damage_is_found(void)
     spoil(&bed, "thumbnail.bytes.npy", 4096, zeros, sizeof(zeros));
     CHECK_FAILS(
         imgsim_catalog_verify(bed.catalog, NULL, NULL), IMGSIM_ERROR_CORRUPT,
-        "the thumbnail of id 0 is damaged");
+        "the row of id 0 is no JPEG file");
     spoil(&bed, "thumbnail.offsets.npy", 4096 + 8, &far, sizeof(far));
     CHECK_FAILS(
         imgsim_catalog_open_features(bed.catalog, "thumbnail", &features), IMGSIM_ERROR_CORRUPT,
