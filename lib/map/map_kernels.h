@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inner loops of layouts: one body, map_kernels_body.h, compiled for each instruction set. Every sum has a fixed order (16 lanes,
- * then the lanes in turn) and nothing is contracted, so that all sets give the same bits.
+ * then the lanes in turn or by halves) and nothing is contracted, so that all sets give the same bits.
  */
 #ifndef IMS_MAP_KERNELS_H
 #define IMS_MAP_KERNELS_H
@@ -15,11 +15,12 @@
 struct ims_umap_step {
     const uint64_t
         *starts; /* edges of the i-th vertex that is moved are starts[i] to starts[i + 1] */
-    const uint32_t *targets; /* the other end of each edge */
-    const uint32_t *rates;   /* share of epochs in which the edge pulls, in 2^-32 */
-    const float *positions;  /* n x dimension, frozen during a block */
-    uint32_t count;          /* n */
-    uint32_t dimension;      /* 2 or 3 */
+    const uint32_t
+        *targets; /* the other end of each edge; IMS_LANES more can be read, as of the rates */
+    const uint32_t *rates;  /* share of epochs in which the edge pulls, in 2^-32 */
+    const float *positions; /* n x dimension, frozen during a block */
+    uint32_t count;         /* n */
+    uint32_t dimension;     /* 2 or 3 */
     uint32_t epoch;
     uint32_t salt; /* changes with seed and epoch */
     uint32_t negatives;

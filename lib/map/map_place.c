@@ -182,7 +182,7 @@ static imgsim_status make_edges(struct placing *placing)
 
     edges->count = n + m;
     edges->starts = ims_calloc(n + m + 1, sizeof(uint64_t));
-    edges->targets = ims_alloc_array(m * k, sizeof(uint32_t));
+    edges->targets = ims_calloc(m * k + IMS_LANES, sizeof(uint32_t)); /* whole vectors are read */
     edges->weights = ims_alloc_array(m * k, sizeof(float));
     if (edges->starts == NULL || edges->targets == NULL || edges->weights == NULL)
         return ims_fail_memory((n + m) * sizeof(uint64_t));
@@ -254,7 +254,7 @@ static imgsim_status place_umap(struct placing *placing)
                                                   : 30;
     const double alpha = (options->learning_rate > 0.0 ? options->learning_rate : 1.0) / 4.0;
     struct umap_placing job = {.placing = placing};
-    uint32_t *rates = ims_alloc_array(placing->m * placing->k, sizeof(uint32_t));
+    uint32_t *rates = ims_calloc(placing->m * placing->k + IMS_LANES, sizeof(uint32_t));
     imgsim_status status = IMGSIM_OK;
     double a, b;
 

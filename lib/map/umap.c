@@ -62,8 +62,9 @@ pulls_init(struct pulls *pulls, const struct ims_map_edges *edges, uint32_t epoc
     float largest = 0.0f;
 
     pulls->starts = ims_alloc_array(n + 1, sizeof(uint64_t));
-    pulls->targets = ims_alloc_array(edges->starts[n], sizeof(uint32_t));
-    pulls->rates = ims_alloc_array(edges->starts[n], sizeof(uint32_t));
+    /* The kernel reads whole vectors. */
+    pulls->targets = ims_calloc(edges->starts[n] + IMS_LANES, sizeof(uint32_t));
+    pulls->rates = ims_calloc(edges->starts[n] + IMS_LANES, sizeof(uint32_t));
     if (pulls->starts == NULL || pulls->targets == NULL || pulls->rates == NULL)
         return ims_fail_memory(edges->starts[n] * sizeof(uint32_t));
     for (uint64_t e = 0; e < edges->starts[n]; e++)

@@ -16,7 +16,7 @@ static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
 
 static float flat[POINTS * 2], deep[POINTS * 3];
 static uint64_t starts[POINTS + 1];
-static uint32_t targets[POINTS * EDGES], rates[POINTS * EDGES];
+static uint32_t targets[POINTS * EDGES + IMS_LANES], rates[POINTS * EDGES + IMS_LANES];
 static float weights[POINTS * EDGES];
 static int16_t fixed[POINTS];
 
