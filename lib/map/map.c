@@ -272,7 +272,7 @@ imgsim_status ims_map_make(
 {
     struct ims_meter meter = {0};
     struct ims_map_axes axes = {0};
-    struct ims_map_job job = {rows, options, NULL, &meter, NULL, kept, &axes};
+    struct ims_map_job job = {rows, options, NULL, &meter, NULL, kept, &axes, 0};
     struct finite_check check = {rows};
     imgsim_status status;
 

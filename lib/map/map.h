@@ -87,7 +87,11 @@ struct ims_map_job {
     imgsim_map *map;
     struct ims_map_kept_graph *kept; /* NULL: none */
     struct ims_map_axes *axes;       /* NULL: none */
+    uint64_t
+        fixed_bytes; /* the most that ranking may take for rows in integers; 0: IMS_MAP_FIXED_BYTES */
 };
+
+#define IMS_MAP_FIXED_BYTES ((uint64_t)4 << 30)
 
 /* Components that the neighbour graph of a large set is made from, and rows that their axes are fitted on. */
 #define IMS_MAP_COMPONENTS 128

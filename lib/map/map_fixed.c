@@ -83,16 +83,20 @@ imgsim_status ims_map_fixed_init(
     const struct ims_map_metric *metric,
     const uint32_t *points,
     const float *mean,
+    uint64_t most_bytes,
     struct ims_pool *pool)
 {
     const size_t n = metric->rows->count;
-    uint32_t *places = ims_alloc_array(n, sizeof(uint32_t));
-    struct filling filling = {fixed, places, mean};
+    struct filling filling = {fixed, NULL, mean};
+    uint32_t *places;
     imgsim_status status;
 
     fixed->metric = metric;
     fixed->points = points;
     fixed->stride = ((size_t)metric->rows->dimension + FILL - 1) / FILL * FILL;
+    if ((uint64_t)n * fixed->stride * sizeof(int16_t) > most_bytes)
+        return IMGSIM_OK;
+    places = ims_alloc_array(n, sizeof(uint32_t));
     fixed->values = ims_alloc_aligned(n * fixed->stride * sizeof(int16_t));
     fixed->rows = ims_alloc_array(n, sizeof(*fixed->rows));
     if (places == NULL || fixed->values == NULL || fixed->rows == NULL) {
@@ -101,6 +105,7 @@ imgsim_status ims_map_fixed_init(
     }
     for (size_t place = 0; place < n; place++)
         places[points[place]] = (uint32_t)place;
+    filling.places = places;
     status = ims_pool_run(pool, (n + ROWS - 1) / ROWS, fill_rows, &filling);
     ims_free(places);
     return status;
@@ -115,13 +120,18 @@ void ims_map_fixed_clear(struct ims_map_fixed *fixed)
 
 float ims_map_fixed_distance(const struct ims_map_fixed *fixed, size_t a, size_t b)
 {
-    const struct ims_map_fixed_row *about_a = &fixed->rows[a], *about_b = &fixed->rows[b];
-    const double dot =
-        about_a->unit * about_b->unit *
-        ims_map_kernels()->dot_fixed(
-            fixed->values + a * fixed->stride, fixed->values + b * fixed->stride, fixed->stride);
-    const double squares = about_a->square + about_b->square, square = squares - 2.0 * dot;
+    const struct ims_map_fixed_row *about_a, *about_b;
+    double dot, squares, square;
 
+    if (fixed->values == NULL)
+        return ims_map_distance(fixed->metric, fixed->points[a], fixed->points[b]);
+    about_a = &fixed->rows[a];
+    about_b = &fixed->rows[b];
+    dot = about_a->unit * about_b->unit *
+          ims_map_kernels()->dot_fixed(
+              fixed->values + a * fixed->stride, fixed->values + b * fixed->stride, fixed->stride);
+    squares = about_a->square + about_b->square;
+    square = squares - 2.0 * dot;
     if (!(square > NEAR * squares))
         return ims_map_distance(fixed->metric, fixed->points[a], fixed->points[b]);
     return (float)(fixed->metric->rows->normalize ? square / 2.0 : sqrt(square));

@@ -58,13 +58,14 @@ float ims_map_distance(const struct ims_map_metric *metric, size_t a, size_t b);
 /*
  * Rows less their mean as 16 bit integers, each row at a scale of its own such that products fit into 32 bits: a quarter of the error
  * of half floats in the same memory, sums that are exact in any order, and distances good to about 1e-4 of themselves. Pairs
- * so near that rounding shows, and rows of zeros under cosine, are compared as floats.
+ * so near that rounding shows, and rows of zeros under cosine, are compared as floats; so are all if the integers would take more
+ * memory than they may.
  */
 struct ims_map_fixed {
     const struct ims_map_metric *metric;
     const uint32_t *points; /* point at each place, borrowed */
     size_t stride;          /* values of a row, filled up with 0 */
-    int16_t *values;
+    int16_t *values;        /* NULL: too many */
     struct ims_map_fixed_row *rows;
 };
 
@@ -73,12 +74,13 @@ struct ims_map_fixed_row {
     double square; /* |row|^2 of the rounded row; NaN: never to be trusted */
 };
 
-/* Copy the rows in order of place, `points` a permutation; `mean` is taken off. Zero it before use. */
+/* Copy the rows in order of place, `points` a permutation, into at most so many bytes; `mean` is taken off. Zero it before use. */
 imgsim_status ims_map_fixed_init(
     struct ims_map_fixed *fixed,
     const struct ims_map_metric *metric,
     const uint32_t *points,
     const float *mean,
+    uint64_t most_bytes,
     struct ims_pool *pool);
 void ims_map_fixed_clear(struct ims_map_fixed *fixed);
 /* As ims_map_distance() of the points at two places. */

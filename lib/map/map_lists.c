@@ -750,7 +750,9 @@ imgsim_status ims_map_graph_lists(
     lists.reduced = NULL;
     lists.keys = NULL;
     lists.places = NULL;
-    if ((status = ims_map_fixed_init(&lists.fixed, metric, lists.order, lists.mean, job->pool)) ==
+    if ((status = ims_map_fixed_init(
+             &lists.fixed, metric, lists.order, lists.mean,
+             job->fixed_bytes > 0 ? job->fixed_bytes : IMS_MAP_FIXED_BYTES, job->pool)) ==
         IMGSIM_OK)
         status = ims_pool_run(job->pool, (n + TILE_ROWS - 1) / TILE_ROWS, rank_tile, &lists);
 

@@ -135,7 +135,7 @@ def check_evaluator():
         sys.exit("bench map: trustworthiness %.6f, scikit-learn has %.6f" % (mine, theirs))
 
 
-def run(pair, rows, labels, rounds, divergent=False):
+def run(pair, rows, labels, rounds, threads, divergent=False):
     """Medians and quality of the contestants of one pair."""
     import imgsim
     report = {name: {"seconds": []} for name, _make in pair}
@@ -150,7 +150,7 @@ def run(pair, rows, labels, rounds, divergent=False):
                 entry["positions"] = np.asarray(positions)
             elif name == "imgsim":
                 entry["repeatable"] = bool(np.array_equal(entry["positions"], positions))
-    affinities = exact_affinities(rows, 2) if divergent else None
+    affinities = exact_affinities(rows, threads) if divergent else None
     for entry in report.values():
         positions = np.ascontiguousarray(entry.pop("positions"), np.float32)
         entry["median_seconds"] = float(np.median(entry["seconds"]))
@@ -236,7 +236,7 @@ def run_part(arguments, part):
     for name in CONTESTS[part]:
         for _who, make in chosen[name]:
             make(rows[:1200])  # compilers
-        reports[name] = run(chosen[name], rows, labels, arguments.rounds, name == "tsne")
+        reports[name] = run(chosen[name], rows, labels, arguments.rounds, arguments.threads, name == "tsne")
         show(name, reports[name])
     return reports
 

@@ -15,7 +15,7 @@ static struct ims_map_job make_job(const struct ims_map_rows *rows, struct ims_p
 {
     CHECK_OK(imgsim_map_options_init(&options, sizeof(options)));
     ims_meter_start(&meter, NULL, NULL);
-    return (struct ims_map_job){rows, &options, pool, &meter, NULL, NULL, NULL};
+    return (struct ims_map_job){rows, &options, pool, &meter, NULL, NULL, NULL, 0};
 }
 
 /* Rows around centres. */
@@ -89,7 +89,7 @@ static void the_exact_graph_is_exact(bool cosine, bool ties)
     free(found);
 }
 
-static void lists_find_most_neighbours(uint32_t k, double least)
+static void lists_find_most_neighbours(uint32_t k, uint64_t fixed_bytes, double least)
 {
     enum { N = 6000, D = 160 };
     float *rows = make_rows(N, D, 150, 0.8);
@@ -106,6 +106,7 @@ static void lists_find_most_neighbours(uint32_t k, double least)
 
         CHECK_OK(ims_pool_new(threads, &pool));
         job = make_job(&set, pool);
+        job.fixed_bytes = fixed_bytes;
         found[threads - 1] = malloc(edges * sizeof(uint32_t));
         CHECK_OK(ims_map_metric_init(&metric, &set, pool));
         CHECK_OK(ims_map_graph_lists(&job, &metric, k, found[threads - 1], distances));
@@ -151,7 +152,8 @@ static void integers_give_nearly_true_distances(bool cosine)
         mean[c] = cosine ? 0.04f : 300.0f;
     }
     CHECK_OK(ims_map_metric_init(&metric, &set, NULL));
-    CHECK_OK(ims_map_fixed_init(&fixed, &metric, points, mean, NULL));
+    CHECK_OK(ims_map_fixed_init(&fixed, &metric, points, mean, N * 96 * sizeof(int16_t), NULL));
+    CHECK(fixed.values != NULL);
     for (size_t a = 0; a < N; a++)
         for (size_t b = 0; b < N; b++) {
             const double truth = ims_map_distance_exact(&metric, points[a], points[b]);
@@ -159,6 +161,15 @@ static void integers_give_nearly_true_distances(bool cosine)
             if (a != b)
                 CHECK_NEAR(ims_map_fixed_distance(&fixed, a, b), truth, 2e-3 * truth + 1e-9);
         }
+    ims_map_fixed_clear(&fixed);
+
+    /* A byte less is too little: floats. */
+    CHECK_OK(ims_map_fixed_init(&fixed, &metric, points, mean, N * 96 * sizeof(int16_t) - 1, NULL));
+    CHECK(fixed.values == NULL);
+    for (size_t b = 1; b < N; b++)
+        CHECK(
+            ims_map_fixed_distance(&fixed, 0, b) ==
+            ims_map_distance(&metric, points[0], points[b]));
     ims_map_fixed_clear(&fixed);
     ims_map_metric_clear(&metric);
     free(rows);
@@ -280,8 +291,9 @@ int main(void)
     the_exact_graph_is_exact(false, false);
     the_exact_graph_is_exact(false, true);
     the_exact_graph_is_exact(true, true);
-    lists_find_most_neighbours(14, 0.97);
-    lists_find_most_neighbours(90, 0.95);
+    lists_find_most_neighbours(14, 0, 0.97);
+    lists_find_most_neighbours(14, 1, 0.97);
+    lists_find_most_neighbours(90, 0, 0.95);
     integers_give_nearly_true_distances(true);
     integers_give_nearly_true_distances(false);
     identical_rows_do_no_harm();
