@@ -290,13 +290,14 @@ static bool centre_row(const struct transform *job, const float *row, uint32_t w
 {
     const struct ims_pca_model *model = &job->projector->model;
     const size_t columns = model->columns;
-    double *values = job->kernel_rows + worker * columns;
+    double *values;
 
     if (model->landmarks == NULL) {
         for (size_t i = 0; i < columns; i++)
             out[i] = (float)((double)row[i] - model->mean[i]);
         return true;
     }
+    values = job->kernel_rows + worker * columns;
     ims_kernel_row(job->projector, model, row, values);
     for (size_t i = 0; i < columns; i++) {
         if (!isfinite(values[i]))
