@@ -7,10 +7,12 @@
  * bytes only is wrong where networks run. So a handful of values of a is carried along, from 0 to infinity, each judged by how
  * steadily the work so far would have gone by its measure: with n samples of relative deviation s, a model's weight is
  *
- *     prior(a) s^-n
+ *     prior(a) prior(t) s^-n
  *
- * which is the posterior of normal errors of unknown size. The estimate is the weighted mean of what the models say. Samples lose
- * weight with age, slowly, so that a machine that has become slower is believed after a while.
+ * which is the posterior of normal errors of unknown size; t is the time of a byte that follows from a and the work so far. As long as
+ * all items were of one size every a explains the samples equally well, and t decides: items that take a hundred times as long as
+ * their bytes ever did cost what they cost by the item. The estimate is the weighted mean of what the models say. Samples lose weight
+ * with age, slowly, so that a machine that has become slower is believed after a while.
  */
 #include "core/estimate.h"
 
@@ -20,8 +22,12 @@
 
 /* Models lie this factor apart from each other, around the one of experience; the first is bytes alone, the last items alone. */
 #define MODEL_FACTOR 4.0
-/* Width of the prior in logarithms: two models away is not unlikely. */
-#define PRIOR_WIDTH 2.0
+/*
+ * Widths of the priors of a and t in logarithms: half a model away, or a third of the speed, is not unlikely. Chosen on simulated
+ * runs: a wider one of a lets models that nobody would believe have their say while all items are of one size.
+ */
+#define ITEM_WIDTH 0.7
+#define BYTE_WIDTH 1.2
 /* Errors of neighbouring samples are alike, so that many samples say less than their number. */
 #define COUNT_MAX 40.0
 /* Deviations below this say nothing about which model is right. */
@@ -29,11 +35,12 @@
 /* Age at which a sample has lost most of its weight: this, or as long as the work has taken. */
 #define AGE_MIN 60.0
 
-void ims_estimate_start(struct ims_estimate *estimate, double item_bytes)
+void ims_estimate_start(struct ims_estimate *estimate, double item_bytes, double byte_seconds)
 {
     memset(estimate, 0, sizeof(*estimate));
     estimate->items_only = !(item_bytes > 0);
     estimate->prior = item_bytes > 0 ? log(item_bytes) : 0;
+    estimate->byte_seconds = byte_seconds;
 }
 
 void ims_estimate_add(
@@ -71,15 +78,21 @@ struct model {
     double prior; /* logarithm */
 };
 
+static double log_normal(double distance, double width)
+{
+    return -0.5 * (distance / width) * (distance / width);
+}
+
 static struct model model_at(const struct ims_estimate *estimate, int i)
 {
-    double distance = i - (IMS_ESTIMATE_MODELS - 1) / 2.0;
-    double width = distance * log(MODEL_FACTOR) / PRIOR_WIDTH;
-    struct model model = {
-        .a = exp(estimate->prior + distance * log(MODEL_FACTOR)),
-        .b = 1,
-        .prior = -width * width / 2};
+    double distance = (i - (IMS_ESTIMATE_MODELS - 1) / 2.0) * log(MODEL_FACTOR);
+    struct model model = {.a = exp(estimate->prior + distance), .b = 1};
+    double work = model.a * estimate->items + estimate->bytes;
 
+    model.prior = log_normal(distance, ITEM_WIDTH);
+    if (estimate->byte_seconds > 0 && work > 0 && estimate->seconds > 0)
+        model.prior +=
+            log_normal(log(estimate->seconds / work / estimate->byte_seconds), BYTE_WIDTH);
     if (i == 0)
         model.a = 0;
     if (i == IMS_ESTIMATE_MODELS - 1 || estimate->items_only)

@@ -10,16 +10,20 @@
 
 /* Zero it, then ims_estimate_start(). Times are the caller's: nothing here looks at a clock. */
 struct ims_estimate {
-    double prior;   /* log of the bytes that are thought to take as long as an item */
-    int items_only; /* no bytes are counted */
-    double count;   /* weights of the samples */
+    double prior;        /* log of the bytes that are thought to take as long as an item */
+    double byte_seconds; /* thought to be the time of a byte; 0: nothing is thought */
+    int items_only;      /* no bytes are counted */
+    double count;        /* weights of the samples */
     double seconds, items, bytes;
     double seconds_2, items_2, bytes_2; /* weighed squares and products */
     double seconds_items, seconds_bytes, items_bytes;
 };
 
-/* `item_bytes`: how many bytes take as long as an item besides its bytes, by experience; 0: bytes play no part. */
-void ims_estimate_start(struct ims_estimate *estimate, double item_bytes);
+/*
+ * By experience: `item_bytes` take as long as an item besides its bytes, 0: bytes play no part; a byte takes `byte_seconds`, 0: no
+ * experience. Both are where learning begins, and may be off by a factor of a few.
+ */
+void ims_estimate_start(struct ims_estimate *estimate, double item_bytes, double byte_seconds);
 /* What was done in a stretch of time; `elapsed` is the time since the start at its end. */
 void ims_estimate_add(
     struct ims_estimate *estimate,

@@ -12,8 +12,9 @@
 #define CALL_INTERVAL 0.05
 #define SAMPLE_INTERVAL 0.5
 #define RATE_WINDOW 4.0
-/* The time that has passed is cut into at most this many samples for the estimate of what is left. */
+/* The time that has passed is cut into at most this many samples for the estimate of what is left, none shorter than these seconds. */
 #define SAMPLES 60
+#define SPAN_MIN 0.1
 /* Delay of the time left that is shown, as a share of the time that has passed. */
 #define DELAY 0.03
 
@@ -41,22 +42,24 @@ void ims_meter_phase(struct ims_meter *meter, const char *name, uint64_t total)
     atomic_store(&meter->done, 0);
     atomic_store(&meter->failed, 0);
     atomic_store(&meter->bytes, 0);
-    atomic_store(&meter->done_bytes, 0);
     atomic_store(&meter->total_bytes, 0);
+    atomic_store(&meter->done_work, 0);
+    atomic_store(&meter->total_work, 0);
     atomic_store(&meter->total, total);
     meter->phase_started = ims_now();
     meter->rate = meter->byte_rate = 0.0;
     meter->rate_time = meter->sampled_at = meter->estimated_at = meter->phase_started;
     meter->rate_done = meter->rate_bytes = 0;
-    meter->sampled_done = meter->sampled_bytes = 0;
+    meter->sampled_done = meter->sampled_work = 0;
     meter->estimated = -1.0;
-    ims_estimate_start(&meter->estimate, 0);
+    ims_estimate_start(&meter->estimate, 0, 0);
 }
 
-void ims_meter_bytes(struct ims_meter *meter, uint64_t total, double item_bytes)
+void ims_meter_bytes(struct ims_meter *meter, const struct ims_meter_load *load)
 {
-    atomic_store(&meter->total_bytes, total);
-    ims_estimate_start(&meter->estimate, item_bytes);
+    atomic_store(&meter->total_bytes, load->bytes);
+    atomic_store(&meter->total_work, load->work);
+    ims_estimate_start(&meter->estimate, load->item_work, load->work_seconds);
 }
 
 /* One smoothed rate: samples, each weighted by exp(-age / RATE_WINDOW); the first is taken as it is. */
@@ -83,20 +86,20 @@ static void update_rate(struct ims_meter *meter, double now, uint64_t done, uint
 }
 
 /* Hand what was done since the last sample to the estimate; samples grow with the time that has passed. */
-static void update_estimate(struct ims_meter *meter, double now, uint64_t done, uint64_t bytes)
+static void update_estimate(struct ims_meter *meter, double now, uint64_t done, uint64_t work)
 {
     double elapsed = now - meter->phase_started, span = now - meter->sampled_at;
     double interval = elapsed / SAMPLES;
 
-    if (done < meter->sampled_done || bytes < meter->sampled_bytes ||
-        span < (interval > SAMPLE_INTERVAL ? interval : SAMPLE_INTERVAL))
+    if (done < meter->sampled_done || work < meter->sampled_work ||
+        span < (interval > SPAN_MIN ? interval : SPAN_MIN))
         return;
     ims_estimate_add(
         &meter->estimate, elapsed, span, (double)(done - meter->sampled_done),
-        (double)(bytes - meter->sampled_bytes));
+        (double)(work - meter->sampled_work));
     meter->sampled_at = now;
     meter->sampled_done = done;
-    meter->sampled_bytes = bytes;
+    meter->sampled_work = work;
 }
 
 /*
@@ -104,17 +107,17 @@ static void update_estimate(struct ims_meter *meter, double now, uint64_t done, 
  * counts down and does not jump.
  */
 static double
-remaining(struct ims_meter *meter, double now, uint64_t done, uint64_t total, uint64_t done_bytes)
+remaining(struct ims_meter *meter, double now, uint64_t done, uint64_t total, uint64_t done_work)
 {
-    uint64_t total_bytes = atomic_load(&meter->total_bytes);
-    uint64_t bytes_left = total_bytes > done_bytes ? total_bytes - done_bytes : 0;
+    uint64_t total_work = atomic_load(&meter->total_work);
+    uint64_t work_left = total_work > done_work ? total_work - done_work : 0;
     double elapsed = now - meter->phase_started, passed = now - meter->estimated_at, fresh;
 
     if (total == 0)
         return -1.0;
     if (done >= total)
         return 0.0;
-    fresh = ims_estimate_remaining(&meter->estimate, total - done, bytes_left);
+    fresh = ims_estimate_remaining(&meter->estimate, total - done, work_left);
     if (fresh < 0)
         return -1.0;
     if (meter->estimated < 0)
@@ -132,14 +135,14 @@ remaining(struct ims_meter *meter, double now, uint64_t done, uint64_t total, ui
 static void fill_progress(struct ims_meter *meter, double now, imgsim_progress *out)
 {
     uint64_t done = atomic_load(&meter->done);
-    uint64_t done_bytes = atomic_load(&meter->done_bytes);
+    uint64_t done_work = atomic_load(&meter->done_work);
     uint64_t total = atomic_load(&meter->total);
     uint64_t bytes = atomic_load(&meter->bytes);
     double span = now - meter->phase_started;
     bool sampled;
 
     update_rate(meter, now, done, bytes);
-    update_estimate(meter, now, done, done_bytes);
+    update_estimate(meter, now, done, done_work);
     sampled = meter->rate_time > meter->phase_started;
     *out = (imgsim_progress){
         .struct_size = sizeof(*out),
@@ -153,7 +156,7 @@ static void fill_progress(struct ims_meter *meter, double now, imgsim_progress *
     };
     out->rate = sampled ? meter->rate : span > 0.0 ? (double)done / span : 0.0;
     out->byte_rate = sampled ? meter->byte_rate : span > 0.0 ? (double)bytes / span : 0.0;
-    out->remaining_seconds = remaining(meter, now, done, total, done_bytes);
+    out->remaining_seconds = remaining(meter, now, done, total, done_work);
 }
 
 imgsim_status ims_meter_tick(struct ims_meter *meter, bool force)

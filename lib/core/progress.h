@@ -18,9 +18,10 @@ struct ims_meter {
     atomic_uint_fast64_t total;
     atomic_uint_fast64_t failed;
     atomic_uint_fast64_t bytes;
-    /* Bytes of the items done, and of all items; only phases that called ims_meter_bytes() count them. */
-    atomic_uint_fast64_t done_bytes;
+    /* Bytes of all items, and their work, done and of all, in bytes too; only phases that called ims_meter_bytes() count them. */
     atomic_uint_fast64_t total_bytes;
+    atomic_uint_fast64_t done_work;
+    atomic_uint_fast64_t total_work;
     atomic_bool stop;
     double started;
     double phase_started;
@@ -37,17 +38,23 @@ struct ims_meter {
     double estimated_at;
     double sampled_at;
     uint64_t sampled_done;
-    uint64_t sampled_bytes;
+    uint64_t sampled_work;
 };
 
 void ims_meter_start(struct ims_meter *meter, imgsim_progress_callback callback, void *user_data);
 /* Begin a phase: counters to zero. `name` is a constant. */
 void ims_meter_phase(struct ims_meter *meter, const char *name, uint64_t total);
-/*
- * The items of the phase just begun have `total` bytes together; `item_bytes` of them are thought to take as long as what every item
- * costs besides its bytes. Items raise done_bytes together with done.
- */
-void ims_meter_bytes(struct ims_meter *meter, uint64_t total, double item_bytes);
+/* What is known beforehand of a phase whose items have bytes. */
+struct ims_meter_load {
+    uint64_t bytes; /* of all items, for the host */
+    uint64_t
+        work; /* the same as they are thought to take time: some bytes may count for more than one */
+    double item_work;    /* thought to take as long as an item besides its bytes */
+    double work_seconds; /* thought to be the time of one byte of work */
+};
+
+/* Tell the load of the phase just begun. Items raise done_work together with done. */
+void ims_meter_bytes(struct ims_meter *meter, const struct ims_meter_load *load);
 /*
  * From the caller's thread, often: calls the callback when 50 ms have passed (or `force`). Returns
  * CANCELLED with a text once the host has asked to stop.

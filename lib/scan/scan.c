@@ -278,22 +278,19 @@ static imgsim_status find_work(struct scan *scan, const char *const *paths, size
     return IMGSIM_OK;
 }
 
-static uint64_t bytes_to_read(const struct scan *scan)
+/* What there is to do, for the estimate of the time left. */
+static struct ims_meter_load load_of(const struct scan *scan)
 {
-    uint64_t bytes = 0;
+    uint32_t cpus = ims_cpu_count(), threads = scan->options.threads;
+    struct ims_meter_load load = {
+        .item_work = scan->settings.network_mask != 0 ? IMS_NETWORK_WORK : IMS_FILE_WORK,
+        .work_seconds = IMS_WORK_SECONDS / (threads < cpus ? threads : cpus)};
 
-    for (size_t i = 0; i < scan->plan.item_count; i++)
-        bytes += scan->plan.items[i].bytes;
-    return bytes;
-}
-
-/*
- * Bytes of a JPEG that take as long as everything else that is done for a file: opening, storing, and the networks. Measured; only
- * where the estimate of the time left begins.
- */
-static double bytes_per_item(const struct scan *scan)
-{
-    return scan->settings.network_mask != 0 ? 512e3 : 4e3;
+    for (size_t i = 0; i < scan->plan.item_count; i++) {
+        load.bytes += scan->plan.items[i].bytes;
+        load.work += ims_file_work(scan->plan.items[i].bytes);
+    }
+    return load;
 }
 
 /* Work through the plan; what was stored is committed also when the host asks to stop. */
@@ -306,10 +303,11 @@ static imgsim_status do_work(struct scan *scan)
         .store = &scan->store,
         .meter = &scan->meter,
         .threads = scan->options.threads};
+    const struct ims_meter_load load = load_of(scan);
     imgsim_status status;
 
     ims_meter_phase(&scan->meter, "scan", scan->plan.item_count);
-    ims_meter_bytes(&scan->meter, bytes_to_read(scan), bytes_per_item(scan));
+    ims_meter_bytes(&scan->meter, &load);
     if ((status = ims_pipeline_run(&options)) == IMGSIM_OK &&
         (status = ims_store_finish(&scan->store)) == IMGSIM_OK) {
         if ((status = ims_store_commit(&scan->store)) == IMGSIM_OK)

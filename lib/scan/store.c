@@ -347,7 +347,8 @@ imgsim_status ims_store_put(
     store->report->timed_out += prepared->state == IMGSIM_FILE_TIMEOUT;
     store->report->bytes += prepared->bytes_read;
     atomic_fetch_add_explicit(&store->meter->done, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->meter->done_bytes, item->bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(
+        &store->meter->done_work, ims_file_work(item->bytes), memory_order_relaxed);
     if (prepared->state != IMGSIM_FILE_OK)
         atomic_fetch_add_explicit(&store->meter->failed, 1, memory_order_relaxed);
     return written ? count_write(store) : IMGSIM_OK;

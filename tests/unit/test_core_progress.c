@@ -55,16 +55,17 @@ static void bytes_count(void)
 {
     struct ims_meter meter = {0};
     struct seen seen = {0};
+    const struct ims_meter_load load = {.bytes = 8000000, .work = 11000000, .item_work = 1};
 
     ims_meter_start(&meter, watch, &seen);
     ims_meter_phase(&meter, "scan", 110);
-    ims_meter_bytes(&meter, 11000000, 1);
+    ims_meter_bytes(&meter, &load);
     CHECK_OK(ims_meter_tick(&meter, true));
-    CHECK_EQUAL(seen.last.total_bytes, 11000000);
+    CHECK_EQUAL(seen.last.total_bytes, 8000000);
     meter.phase_started -= 10.0;
     meter.rate_time = meter.sampled_at = meter.estimated_at = meter.phase_started;
     atomic_store(&meter.done, 100);
-    atomic_store(&meter.done_bytes, 1000000);
+    atomic_store(&meter.done_work, 1000000);
     atomic_store(&meter.bytes, 2000000);
     CHECK_OK(ims_meter_tick(&meter, true));
     CHECK_NEAR(seen.last.byte_rate, 200000, 2000);
