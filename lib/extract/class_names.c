@@ -17,7 +17,8 @@ static imgsim_status copy_text(const void *data, size_t size, struct ims_class_n
 {
     if ((out->text = ims_alloc(size + 1)) == NULL)
         return ims_fail_memory(size + 1);
-    memcpy(out->text, data, size);
+    if (size > 0)
+        memcpy(out->text, data, size);
     out->text[size] = '\0';
     return IMGSIM_OK;
 }

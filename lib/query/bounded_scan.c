@@ -334,6 +334,8 @@ static void append(
     struct ims_bounded_list *to,
     const struct ims_bounded_list *from)
 {
+    if (from->count == 0)
+        return;
     memcpy(to->ids + to->count, from->ids, from->count * sizeof(*to->ids));
     memcpy(to->upper + to->count, from->upper, from->count * sizeof(*to->upper));
     for (size_t c = 0; c < work->channel_count; c++)
