@@ -43,10 +43,7 @@ typedef struct imgsim_scan_options {
     void *user_data;
     /** Threads that decode, 0 for one per processor (default). */
     uint32_t threads;
-    /**
-     * Images per transaction, 1 to 10000. 0: 500, and as many more as are done within a tenth of a second, which matters for very
-     * small files. Default 0.
-     */
+    /** Images per transaction, 1 to 10000. Default 500. */
     uint32_t transaction_size;
     /** Shorter side in pixels to which decoding may be reduced; 0 decodes in full. Default 256. */
     uint32_t min_side;

@@ -41,6 +41,7 @@ static imgsim_scan_options default_options(void)
 {
     return (imgsim_scan_options){
         .struct_size = sizeof(imgsim_scan_options),
+        .transaction_size = 500,
         .min_side = 256,
         .thumb_side = IMGSIM_THUMB_SIDE_AS_IS,
         .isolation = IMGSIM_ISOLATION_NONE,
@@ -185,9 +186,9 @@ static imgsim_status take_options(struct scan *scan, const imgsim_scan_options *
     scan->options = default_options();
     if ((status = ims_options_read(&scan->options, sizeof(scan->options), options)) != IMGSIM_OK)
         return status;
-    if (scan->options.transaction_size > IMS_TRANSACTION_MAX)
+    if (scan->options.transaction_size < 1 || scan->options.transaction_size > IMS_TRANSACTION_MAX)
         return ims_fail(
-            IMGSIM_ERROR_INVALID_ARGUMENT, "transaction_size is %u, must be 0 to 10000",
+            IMGSIM_ERROR_INVALID_ARGUMENT, "transaction_size is %u, must be 1 to 10000",
             scan->options.transaction_size);
     if (scan->options.threads > THREADS_MAX)
         return ims_fail(

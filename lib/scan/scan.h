@@ -373,7 +373,7 @@ struct ims_store {
     /* The report as of the last commit. */
     imgsim_scan_report committed;
     struct ims_meter *meter;
-    uint32_t transaction_size; /* 0: by number and time */
+    uint32_t transaction_size;
     uint32_t uncommitted;
     double last_commit;
 };

@@ -9,13 +9,6 @@
 
 /* Rows of slow networks are not at risk for longer than this. */
 #define SECONDS_PER_TRANSACTION 10.0
-/*
- * What a transaction has at least, in images and in seconds, unless the host says how many. Each writes all pages of the indexes of
- * UUIDs and contents that it touches, nearly one per image, so that of files that take microseconds it had better have many.
- */
-#define IMAGES_AT_LEAST 500
-#define SECONDS_AT_LEAST 0.1
-
 /* What one result comes to. */
 struct outcome {
     struct ims_verdict verdict;
@@ -216,14 +209,8 @@ static imgsim_status commit(struct ims_store *store)
 
 static bool transaction_is_full(const struct ims_store *store)
 {
-    double seconds = ims_now() - store->last_commit;
-
-    if (seconds >= SECONDS_PER_TRANSACTION)
-        return true;
-    if (store->transaction_size != 0)
-        return store->uncommitted >= store->transaction_size;
-    return store->uncommitted >= IMS_TRANSACTION_MAX ||
-           (store->uncommitted >= IMAGES_AT_LEAST && seconds >= SECONDS_AT_LEAST);
+    return store->uncommitted >= store->transaction_size ||
+           ims_now() - store->last_commit >= SECONDS_PER_TRANSACTION;
 }
 
 static imgsim_status count_write(struct ims_store *store)

@@ -26,10 +26,8 @@ from pictures import png  # noqa: E402
 
 FAMILIES, EACH = 20, 100
 FEATURES = ("color", "hash")
-# Images of a transaction that was not committed, at least, and results that wait to be stored.
+# Images of a transaction that was not committed, and results that wait to be stored.
 TRANSACTION, IN_WORK = 500, 512 + 16
-# A transaction has as many more as are done within this.
-SECONDS = 0.1
 
 
 def draw(folder):
@@ -117,7 +115,7 @@ class Collection:
         return found
 
 
-def check_opened(opened, known, files, transaction):
+def check_opened(opened, known, files):
     """What a killed scan opened, against what was known before it and after."""
     if opened is None:
         raise SystemExit("the watch lost count of the files that were opened")
@@ -125,15 +123,13 @@ def check_opened(opened, known, files, transaction):
     if twice:
         raise SystemExit("%d images were done twice, %s for instance" % (len(twice), twice[0]))
     lost = len(opened) - (len(files) - len(known))
-    if lost > transaction + IN_WORK:
+    if lost > TRANSACTION + IN_WORK:
         raise SystemExit("%d images were read and not stored" % lost)
     return lost
 
 
 def disturb(collection, watch, kills, rng, seconds):
     """Kill N scans; when one gets through before, start again from nothing."""
-    # A scan may be faster than the calm one, which is a whole process.
-    transaction = max(TRANSACTION, int(2 * SECONDS * FAMILIES * EACH / seconds))
     known, landed, restarts = {}, 0, 0
     watch.opened()
     while landed < kills:
@@ -142,7 +138,7 @@ def disturb(collection, watch, kills, rng, seconds):
         scan.send_signal(signal.SIGKILL)
         error = scan.communicate()[1]
         if scan.returncode == 0:
-            check_opened(watch.opened(), known, collection.files(), transaction)
+            check_opened(watch.opened(), known, collection.files())
             shutil.rmtree(collection.catalog)
             known, restarts = {}, restarts + 1
             if restarts > 20 * kills:
@@ -154,7 +150,7 @@ def disturb(collection, watch, kills, rng, seconds):
         if not os.path.exists(os.path.join(collection.catalog, "catalog.db")):
             if known:
                 raise SystemExit("the catalog is gone")
-            check_opened(watch.opened(), {}, {}, transaction)
+            check_opened(watch.opened(), {}, {})
             continue
         collection.run("verify")
         files = collection.files()
@@ -163,7 +159,7 @@ def disturb(collection, watch, kills, rng, seconds):
             raise SystemExit("%d committed images were lost or changed, %s for instance" % (len(lost), lost[0]))
         if [number for number, _hash in sorted(files.values())] != list(range(len(files))):
             raise SystemExit("ids were given to images that are not there")
-        check_opened(watch.opened(), known, files, transaction)
+        check_opened(watch.opened(), known, files)
         known = files
     return restarts
 
