@@ -381,6 +381,11 @@ def maps(place):
               *in_photos).exits(0)
     check(read_npy(place.path("again.npy"))[1] == data, "another map with one thread")
     place.run("map", "--quality", "--feature", "hash", *in_photos).exits(2)
+    # Where nothing is new, placing changes nothing; what it cannot do is refused.
+    place.run("map", "--out", "again.npy", "--feature", "own", "--neighbours", "6", "--place", *in_photos).exits(0)
+    check(read_npy(place.path("again.npy"))[1] == data, "images on the map were moved")
+    place.run("map", "--out", "again.npy", "--place", "--refresh", *in_photos).exits(2).says("contradict")
+    place.run("map", "--out", "again.npy", "--place", "--layout", "pca", *in_photos).exits(2).says("umap and tsne")
     map_page(place, len(ids))
 
 
