@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that are bad, a real network, outputs that cannot be written, disks that are full."""
 
+import csv
 import json
 import os
 import resource
@@ -105,6 +106,21 @@ def labels_from_the_network(place, total):
     place.run("scan", "others", "--classes", "-q").exits(2).says("--model")
 
 
+def place_new_image(place, folder):
+    """A new image goes onto the kept map, where all others stay to the bit."""
+    maps = []
+    shutil.copytree(os.path.join(folder, "images", "caltech101-20", "sunflower"), place.path("flowers"))
+    os.rename(place.path("flowers", "image_0001.jpg"), place.path("new.jpg"))
+    for more in ([], ["--place"]):
+        place.run("scan", "flowers", "--model", "net.safetensors", "-q").exits(0)
+        place.run("map", "-c", "flowers", "--out", "map.csv", *more).exits(0)
+        with open(place.path("map.csv"), newline="") as file:
+            maps.append({row["path"]: (row["x"], row["y"]) for row in csv.DictReader(file)})
+        shutil.copy(place.path("new.jpg"), place.path("flowers", "new.jpg"))
+    check(len(maps[1]) == len(maps[0]) + 1, "%d images, then %d" % (len(maps[0]), len(maps[1])))
+    check(all(maps[1][path] == point for path, point in maps[0].items()), "images on the map were moved")
+
+
 @case
 def network(place):
     """Scan with a network, search by it, go on without naming it, and without its file."""
@@ -133,6 +149,7 @@ def network(place):
     query = os.path.join("photos", classes[0], sorted(os.listdir(place.path("photos", classes[0])))[0])
     found = place.run("search", query, "--json", "-k", "3").exits(0).json("imgsim.search/1")
     check(set(found["hits"][0]["parts"]) == {"embedding"}, str(found))
+    place_new_image(place, folder)
     shutil.copy(place.path(query), place.path("outside.jpg"))
     with open(place.path("outside.jpg"), "ab") as file:
         file.write(b"\0")  # other bytes, the same picture
